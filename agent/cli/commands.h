@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "client.h"
+
+G_BEGIN_DECLS
+
+#define DEFAULT_SOCKET "/run/qsnapd/qsnapd.sock"
+
+typedef struct
+{
+  char     *socket;             /* --socket (nullable) */
+  gboolean  json;               /* --json */
+  Client   *client;             /* once the options are read */
+} Cli;
+
+typedef struct _Command Command;
+
+/* @arguments: the words behind the command's name. FALSE with @error; most of them are answers. */
+typedef gboolean (*CommandRun) (Cli *cli, const Command *command, char **arguments, GError **error);
+
+struct _Command
+{
+  const char *name;
+  const char *arguments;        /* "GUEST [NAME]" */
+  guint       arguments_min;
+  guint       arguments_max;
+  const char *summary;
+  const char *examples;         /* for --help; each line indented by two */
+  CommandRun  run;
+};
+
+gboolean command_attach     (Cli *cli, const Command *command, char **arguments, GError **error);
+gboolean command_detach     (Cli *cli, const Command *command, char **arguments, GError **error);
+gboolean command_guests     (Cli *cli, const Command *command, char **arguments, GError **error);
+gboolean command_disks      (Cli *cli, const Command *command, char **arguments, GError **error);
+gboolean command_snapshot   (Cli *cli, const Command *command, char **arguments, GError **error);
+gboolean command_snapshots  (Cli *cli, const Command *command, char **arguments, GError **error);
+gboolean command_images     (Cli *cli, const Command *command, char **arguments, GError **error);
+gboolean command_operations (Cli *cli, const Command *command, char **arguments, GError **error);
+gboolean command_show       (Cli *cli, const Command *command, char **arguments, GError **error);
+gboolean command_cancel     (Cli *cli, const Command *command, char **arguments, GError **error);
+gboolean command_health     (Cli *cli, const Command *command, char **arguments, GError **error);
+
+G_END_DECLS

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Knows how an answer, or an error, is put before people and programs. */
+
+#include "output.h"
+
+#include "fields.h"
+#include "text.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define DEPTH_MAX 16
+
+/**
+ * output_json:
+ * @node: an answer
+ *
+ * Prints @node for programs: UTF-8 in any locale.
+ */
+void
+output_json (JsonNode *node)
+{
+  g_autofree char *text = json_to_string (node, TRUE);
+
+  fputs (text, stdout);
+  fputc ('\n', stdout);
+}
+
+/**
+ * output_error:
+ * @cli: whether there is --json
+ * @error: what went wrong; what stands behind the first line of its message is a hint
+ */
+void
+output_error (Cli          *cli,
+              const GError *error)
+{
+  g_auto (GStrv) lines = g_strsplit (error->message, "\n", 2);
+  JsonNode *refusal = cli->client != NULL ? client_get_refusal (cli->client) : NULL;
+
+  for (guint i = 0; lines[i] != NULL; i++)
+    {
+      g_autofree char *line = text_escape (lines[i]);
+
+      g_printerr ("%s%s\n", i == 0 ? "qsnap: " : "       ", line);
+    }
+  if (cli->json && refusal != NULL)
+    output_json (refusal);
+}
+
+void
+output_line (Cli        *cli,
+             const char *format,
+             ...)
+{
+  va_list args;
+  g_autofree char *text = NULL;
+  g_autofree char *line = NULL;
+
+  if (cli->json)
+    return;
+
+  va_start (args, format);
+  text = g_strdup_vprintf (format, args);
+  va_end (args);
+  line = text_escape (text);
+  g_print ("%s\n", line);
+}
+
+static gboolean
+is_size (const char *name)
+{
+  return strcmp (name, "size") == 0 || g_str_has_suffix (name, "_size") ||
+         strcmp (name, "allocated") == 0;
+}
+
+static char *
+format_value (const char *name,
+              JsonNode   *node)
+{
+  if (json_node_get_value_type (node) == G_TYPE_STRING)
+    return text_escape (json_node_get_string (node));
+  if (json_node_get_value_type (node) == G_TYPE_INT64 && is_size (name))
+    {
+      g_autofree char *size = text_size (json_node_get_int (node));
+
+      return g_strdup_printf ("%" G_GINT64_FORMAT " (%s)", json_node_get_int (node), size);
+    }
+  return json_to_string (node, FALSE);
+}
+
+static void print_members (JsonObject *object,
+                           guint       depth);
+
+static void
+print_elements (JsonArray *array,
+                guint      depth)
+{
+  for (guint i = 0; i < json_array_get_length (array); i++)
+    {
+      JsonNode *node = json_array_get_element (array, i);
+
+      if (JSON_NODE_HOLDS_OBJECT (node))
+        {
+          g_print ("%*s-\n", (int) depth * 2, "");
+          print_members (json_node_get_object (node), depth + 1);
+        }
+      else
+        {
+          g_autofree char *text = format_value ("", node);
+
+          g_print ("%*s- %s\n", (int) depth * 2, "", text);
+        }
+    }
+}
+
+static void
+print_member (const char *name,
+              JsonNode   *node,
+              guint       depth)
+{
+  g_autofree char *escaped = text_escape (name);
+  gboolean nested = (JSON_NODE_HOLDS_OBJECT (node) &&
+                     json_object_get_size (json_node_get_object (node)) > 0) ||
+                    (JSON_NODE_HOLDS_ARRAY (node) &&
+                     json_array_get_length (json_node_get_array (node)) > 0);
+
+  if (!nested || depth >= DEPTH_MAX)
+    {
+      g_autofree char *text = format_value (name, node);
+
+      g_print ("%*s%s: %s\n", (int) depth * 2, "", escaped, text);
+      return;
+    }
+
+  g_print ("%*s%s:\n", (int) depth * 2, "", escaped);
+  if (JSON_NODE_HOLDS_OBJECT (node))
+    print_members (json_node_get_object (node), depth + 1);
+  else
+    print_elements (json_node_get_array (node), depth + 1);
+}
+
+static void
+print_members (JsonObject *object,
+               guint       depth)
+{
+  JsonObjectIter iter;
+  const char *name;
+  JsonNode *node;
+
+  json_object_iter_init_ordered (&iter, object);
+  while (json_object_iter_next_ordered (&iter, &name, &node))
+    {
+      /* What there is not needs no line. */
+      if (!JSON_NODE_HOLDS_NULL (node))
+        print_member (name, node, depth);
+    }
+}
+
+void
+output_members (JsonObject *object)
+{
+  print_members (object, 0);
+}

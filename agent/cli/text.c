@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Knows how words and figures look on a terminal. */
+
+#include "text.h"
+
+/**
+ * text_escape:
+ * @text: (nullable): from a guest, an image or a peer; need not be UTF-8
+ *
+ * Returns: (transfer full): @text, fit for a terminal
+ */
+char *
+text_escape (const char *text)
+{
+  GString *escaped = g_string_new (NULL);
+
+  if (text == NULL)
+    return g_string_free (g_string_append_c (escaped, '-'), FALSE);
+
+  while (*text != '\0')
+    {
+      gunichar c = g_utf8_get_char_validated (text, -1);
+
+      if (c == (gunichar) -1 || c == (gunichar) -2)
+        g_string_append_printf (escaped, "\\x%02x", (guchar) *text++);
+      else
+        {
+          if (g_unichar_isprint (c))
+            g_string_append_unichar (escaped, c);
+          else
+            g_string_append_printf (escaped, c < 0x100 ? "\\x%02x" : "\\u{%x}", c);
+          text = g_utf8_next_char (text);
+        }
+    }
+  return g_string_free (escaped, FALSE);
+}
+
+guint
+text_width (const char *text)
+{
+  guint width = 0;
+
+  for (; *text != '\0'; text = g_utf8_next_char (text))
+    {
+      gunichar c = g_utf8_get_char (text);
+
+      width += g_unichar_iszerowidth (c) ? 0 : g_unichar_iswide (c) ? 2 : 1;
+    }
+  return width;
+}
+
+char *
+text_size (gint64 bytes)
+{
+  static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
+  double value = (double) bytes;
+  guint unit = 0;
+
+  if (bytes < 0)
+    return g_strdup ("-");
+  for (; value >= 1023.95 && unit + 1 < G_N_ELEMENTS (units); unit++)
+    value /= 1024;
+  return g_strdup_printf ("%.*f %s", unit > 0, value, units[unit]);
+}
+
+char *
+text_duration (gint64 seconds)
+{
+  if (seconds < 60)
+    return g_strdup_printf ("%d s", (int) seconds);
+  if (seconds < 60 * 60)
+    return g_strdup_printf ("%d min %d s", (int) (seconds / 60), (int) (seconds % 60));
+  return g_strdup_printf ("%" G_GINT64_FORMAT " h %d min", seconds / 3600,
+                          (int) (seconds / 60 % 60));
+}
+
+gboolean
+text_is_utf8 (void)
+{
+  return g_get_charset (NULL);
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Knows how to wait for an operation, and how to stop waiting. */
+
+#include "wait.h"
+
+#include "error.h"
+#include "fields.h"
+#include "progress.h"
+
+#include <glib-unix.h>
+
+#include <string.h>
+
+gboolean
+wait_is_over (JsonObject *operation)
+{
+  const char *state = field_text (operation, "state");
+
+  return state == NULL || (strcmp (state, "queued") != 0 && strcmp (state, "running") != 0);
+}
+
+/**
+ * wait_check_success:
+ * @operation: one that is over
+ * @error: return location
+ *
+ * Returns: whether it has succeeded; else %CLI_ERROR_FAILED, with its error and hint
+ */
+gboolean
+wait_check_success (JsonObject  *operation,
+                    GError     **error)
+{
+  const char *state = field_text (operation, "state");
+  const char *id = field_text (operation, "id");
+  JsonObject *problem = field_object (operation, "error");
+  const char *text = field_text (problem, "message");
+  const char *hint = field_text (problem, "hint");
+  gboolean cancelled = g_strcmp0 (state, "cancelled") == 0;
+
+  if (g_strcmp0 (state, "succeeded") == 0)
+    return TRUE;
+
+  g_set_error (error, CLI_ERROR, CLI_ERROR_FAILED, "operation %s %s%s%s%s%s",
+               id != NULL ? id : "?", cancelled ? "was cancelled" : "failed",
+               text != NULL ? ": " : "", text != NULL ? text : "", hint != NULL ? "\n" : "",
+               hint != NULL ? hint : "");
+  return FALSE;
+}
+
+static gboolean
+interrupted (gpointer user_data)
+{
+  g_cancellable_cancel (G_CANCELLABLE (user_data));
+  return G_SOURCE_CONTINUE;
+}
+
+static void
+explain_interrupt (const char  *id,
+                   GError     **error)
+{
+  g_clear_error (error);
+  g_set_error (error, CLI_ERROR, CLI_ERROR_INTERRUPTED,
+               "stopped waiting; operation %s goes on\n"
+               "qsnap show %s --wait waits again, qsnap cancel %s cancels it.", id, id, id);
+}
+
+static void
+explain_loss (const char  *id,
+              GError     **error)
+{
+  g_clear_error (error);
+  g_set_error (error, CLI_ERROR, CLI_ERROR_UNREACHABLE,
+               "lost the daemon; operation %s is taken up again when it is back\n"
+               "Then: qsnap show %s --wait", id, id);
+}
+
+/**
+ * wait_for_operation:
+ * @cli: the daemon
+ * @operation: (transfer full): the operation as the daemon showed it last
+ * @error: return location
+ *
+ * Returns: (transfer full): the operation when it is over, however it went; on failure %NULL with a
+ *   %CLI_ERROR
+ */
+JsonNode *
+wait_for_operation (Cli       *cli,
+                    JsonNode  *operation,
+                    GError   **error)
+{
+  g_autoptr (JsonNode) latest = operation;
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr (Progress) progress = progress_new ();
+  g_autoptr (GError) problem = NULL;
+  g_autofree char *id = g_strdup (field_text (json_node_get_object (latest), "id"));
+  g_autofree char *plain_path = NULL;
+  g_autofree char *path = NULL;
+  guint signal_source;
+
+  if (id == NULL)
+    {
+      g_set_error (error, CLI_ERROR, CLI_ERROR_FAILED, "the answer is no operation");
+      return NULL;
+    }
+
+  plain_path = client_path ("operations", id, NULL);
+  path = g_strconcat (plain_path, "?wait=1", NULL);
+  signal_source = g_unix_signal_add (SIGINT, interrupted, cancellable);
+
+  while (problem == NULL && !wait_is_over (json_node_get_object (latest)))
+    {
+      JsonNode *next;
+
+      progress_show (progress, json_node_get_object (latest));
+      next = client_call (cli->client, "GET", path, NULL, NULL, cancellable, &problem);
+      if (next != NULL && JSON_NODE_HOLDS_OBJECT (next))
+        {
+          json_node_unref (latest);
+          latest = next;
+        }
+      else
+        {
+          g_clear_pointer (&next, json_node_unref);
+          if (problem == NULL)
+            g_set_error (&problem, CLI_ERROR, CLI_ERROR_FAILED, "the answer is no operation");
+        }
+    }
+
+  g_source_remove (signal_source);
+  if (g_error_matches (problem, CLI_ERROR, CLI_ERROR_INTERRUPTED))
+    explain_interrupt (id, &problem);
+  else if (g_error_matches (problem, CLI_ERROR, CLI_ERROR_UNREACHABLE))
+    explain_loss (id, &problem);
+  if (problem == NULL)
+    return g_steal_pointer (&latest);
+
+  g_propagate_error (error, g_steal_pointer (&problem));
+  return NULL;
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Knows how to share the disk's flushes: what many operations have to write at the same time becomes
+ * durable in one transaction. */
+
+#include "engine-private.h"
+
+struct _Commit
+{
+  Operation      *operation;
+  OperationState  state;
+  gint64          finished_us;
+  GArray         *announced;    /* (nullable) */
+  CommitFunc      func;
+  gpointer        user_data;
+};
+
+void
+commit_free (Commit *commit)
+{
+  g_object_unref (commit->operation);
+  g_clear_pointer (&commit->announced, g_array_unref);
+  g_free (commit);
+}
+
+static gboolean
+write_all (Engine     *self,
+           GPtrArray  *commits,
+           guint       first,
+           guint       n_commits,
+           GError    **error)
+{
+  if (!journal_begin (self->journal, error))
+    return FALSE;
+
+  for (guint i = first; i < first + n_commits; i++)
+    {
+      Commit *commit = g_ptr_array_index (commits, i);
+
+      commit->finished_us = commit->state >= OPERATION_SUCCEEDED ? g_get_real_time () : 0;
+
+      if (!operation_update (commit->operation, self->journal, commit->state, commit->finished_us,
+                             commit->announced, error))
+        {
+          journal_rollback (self->journal);
+          return FALSE;
+        }
+    }
+
+  return journal_commit (self->journal, error);
+}
+
+gboolean
+engine_write (Engine     *self,
+              Operation  *operation,
+              GError    **error)
+{
+  if (!journal_begin (self->journal, error))
+    return FALSE;
+
+  if (!operation_update (operation, self->journal, operation->state, operation->finished_us, NULL,
+                         error))
+    {
+      journal_rollback (self->journal);
+      return FALSE;
+    }
+
+  if (!journal_commit (self->journal, error))
+    return FALSE;
+
+  operation_written (operation, operation->state, operation->finished_us, NULL);
+
+  return TRUE;
+}
+
+static void
+end_commit (Commit       *commit,
+            const GError *error)
+{
+  if (error == NULL)
+    operation_written (commit->operation, commit->state, commit->finished_us, commit->announced);
+
+  commit->func (commit->user_data, error);
+}
+
+static gboolean
+flush (gpointer user_data)
+{
+  g_autoptr (Engine) self = g_object_ref (user_data);
+  g_autoptr (GPtrArray) commits = g_steal_pointer (&self->commits);
+  g_autoptr (GError) error = NULL;
+  gboolean together;
+
+  self->commits = g_ptr_array_new_with_free_func ((GDestroyNotify) commit_free);
+  self->commit_source = 0;
+
+  together = write_all (self, commits, 0, commits->len, &error);
+
+  for (guint i = 0; i < commits->len; i++)
+    {
+      g_autoptr (GError) own = NULL;
+
+      /* One that cannot be written must not take the others with it. */
+      if (!together && commits->len > 1 && write_all (self, commits, i, 1, &own))
+        end_commit (g_ptr_array_index (commits, i), NULL);
+      else
+        end_commit (g_ptr_array_index (commits, i), own != NULL ? own : error);
+    }
+
+  return G_SOURCE_REMOVE;
+}
+
+/*
+ * @state: the operation has it when the write is durable
+ * @announced: (nullable): positions of steps to be written as begun
+ * @func: called later, never from within
+ */
+void
+engine_commit (Engine         *self,
+               Operation      *operation,
+               OperationState  state,
+               GArray         *announced,
+               CommitFunc      func,
+               gpointer        user_data)
+{
+  Commit *commit = g_new0 (Commit, 1);
+
+  commit->operation = g_object_ref (operation);
+  commit->state = state;
+  commit->announced = announced != NULL ? g_array_ref (announced) : NULL;
+  commit->func = func;
+  commit->user_data = user_data;
+  g_ptr_array_add (self->commits, commit);
+
+  if (self->commit_source == 0)
+    self->commit_source = g_idle_add_full (G_PRIORITY_DEFAULT, flush, self, NULL);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <gio/gio.h>
+
+G_BEGIN_DECLS
+
+/* The daemon's settings: data/qsnapd.conf explains each key. Plain data, read once. */
+
+typedef struct
+{
+  char      *id;                /* (nullable): the name in [guest NAME], "pinned" by who wrote it */
+  char      *monitor;           /* absolute path of a Unix socket, or HOST:PORT */
+  char      *agent;             /* (nullable): the guest agent's Unix socket */
+  char      *uuid;              /* (nullable): the guest must have this one */
+  char      *overlay_folder;    /* (nullable): where overlays over block devices go */
+  gboolean   allow_format_change;       /* a raw disk may become a qcow2 */
+  GHashTable *image_refs;       /* disk name, or "*" -> id of the image that its base came from */
+} GuestConfig;
+
+GuestConfig *guest_config_new  (void);
+GuestConfig *guest_config_copy (const GuestConfig *self);
+void         guest_config_free (GuestConfig *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (GuestConfig, guest_config_free)
+
+typedef struct
+{
+  char      *state_folder;      /* [daemon] state: the journal's folder */
+  guint      transfers;         /* [daemon] transfers: how many uploads at once */
+  char      *log_level;         /* [daemon] log: error, warning, info or debug */
+
+  char      *socket;            /* [rest] socket */
+  char      *socket_group;      /* [rest] group (nullable) */
+  char      *listen;            /* [rest] listen: HOST:PORT (nullable) */
+  char      *token_file;        /* [rest] token-file (nullable; must be there when listen is) */
+
+  char      *store;             /* [store] kind: "folder" or "glance" */
+  char      *store_folder;      /* [store] folder */
+  char      *glance_url;        /* [glance] url */
+  char      *glance_token_file; /* [glance] token-file (nullable: no auth) */
+  char      *glance_ca_file;    /* [glance] ca-file (nullable) */
+  guint      glance_timeout_s;  /* [glance] timeout: seconds without progress */
+
+  char      *quiesce;           /* [snapshot] quiesce: none, try or require */
+  guint      freeze_timeout_ms; /* [snapshot] freeze-timeout */
+  guint      thaw_after_ms;     /* [snapshot] thaw-after: a frozen guest is thawed whatever happens */
+  char      *parents;           /* [snapshot] parents: upload, require or ignore */
+
+  char     **watch;             /* [watch] sockets: folders or glob patterns */
+  GPtrArray *guests;            /* of GuestConfig, from [guest NAME] */
+} Config;
+
+/* @path: (nullable): no file, defaults only. @overrides: (nullable): "group.key=value" each. */
+Config *config_load (const char *path, const char *const *overrides, GError **error)
+                     G_GNUC_WARN_UNUSED_RESULT;
+void    config_free (Config *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Config, config_free)
+
+G_END_DECLS

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <gio/gio.h>
+#include <json-glib/json-glib.h>
+
+G_BEGIN_DECLS
+
+/* The memory that survives: one SQLite file (WAL, synchronous=FULL, numbered migrations). Whoever
+ * keeps rows in it writes SQL of its own through these few verbs. */
+
+#define TYPE_JOURNAL (journal_get_type ())
+G_DECLARE_FINAL_TYPE (Journal, journal, AGENT, JOURNAL, GObject)
+
+typedef struct _JournalRow JournalRow;
+
+typedef void (*JournalRowFunc)   (JournalRow *row, gpointer user_data);
+
+/* Called before each durable write; FALSE makes the write fail with @error. For fault tests. */
+typedef gboolean (*JournalHook)  (Journal *self, gpointer user_data, GError **error);
+
+Journal    *journal_open         (const char *path, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+void        journal_set_hook     (Journal *self, JournalHook hook, gpointer user_data);
+
+/* @types has one letter for each ? in @sql: "s" const char * (nullable), "i" gint64, "j" JsonNode *
+ * (nullable). Outside begin/commit each write is durable when the call returns. */
+gboolean    journal_write        (Journal *self, GError **error, const char *sql,
+                                  const char *types, ...) G_GNUC_WARN_UNUSED_RESULT;
+gboolean    journal_read         (Journal *self, JournalRowFunc func, gpointer user_data,
+                                  GError **error, const char *sql, const char *types,
+                                  ...) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Several writes that become durable together. */
+gboolean    journal_begin        (Journal *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean    journal_commit       (Journal *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+void        journal_rollback     (Journal *self);
+
+const char *journal_row_text     (JournalRow *row, int column);         /* (nullable) */
+gint64      journal_row_int64    (JournalRow *row, int column);
+JsonNode   *journal_row_json     (JournalRow *row, int column);         /* (nullable) (transfer full) */
+
+G_END_DECLS

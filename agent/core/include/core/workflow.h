@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <core/operation.h>
+
+G_BEGIN_DECLS
+
+/* An operation is a table of steps. Each step starts exactly one asynchronous call and returns its
+ * task when that is over; the engine (engine.h) runs the table and keeps the journal. */
+
+typedef enum
+{
+  STEP_FORWARD,                 /* on the way to success */
+  STEP_ALWAYS,                  /* also after a failure or a cancel, if the step it cleans up after has begun */
+  STEP_ON_FAILURE,              /* only then */
+} StepWhen;
+
+/* @step: (transfer full): g_task_return_boolean (TRUE), or an error; its cancellable is the operation's
+ * for forward steps, and none for the other ones and for held ones. */
+typedef void (*StepStart) (GTask *step, gpointer job);
+
+typedef struct
+{
+  const char *name;
+  StepStart   start;
+  StepWhen    when;
+  const char *cleans_up;        /* the step that this one cleans up after; NULL for forward steps */
+  gboolean    held;             /* guest I/O stands still: no journal write and no cancel between this
+                                 * step and a held one behind it */
+} Step;
+
+/* What to do with an operation that the journal says is not over. */
+typedef enum
+{
+  RECOVERY_RESUME,              /* run forward from the step named */
+  RECOVERY_UNDO,                /* run the cleaning steps as after a failure */
+  RECOVERY_WAIT,                /* facts are missing: ask again when the guest is back */
+} RecoveryAction;
+
+typedef struct
+{
+  RecoveryAction  action;
+  const char     *step;         /* for RECOVERY_RESUME: a name of the table */
+  const char     *reason;       /* static text, for the log and for RECOVERY_UNDO's error */
+} Recovery;
+
+typedef struct
+{
+  const char *kind;
+  const Step *steps;            /* ended by a step without a name */
+
+  /* Makes what the steps work on from the operation's plan, which is all that a restart knows. */
+  gpointer  (*job_new)          (Operation *operation, gpointer environment, GError **error);
+  void      (*job_free)         (gpointer job);
+
+  /* Asks QEMU, the files and the store how things stand, into the job. */
+  StepStart   gather_facts;
+  /* Pure: from the last step that had begun, whether it had ended, and the facts. */
+  Recovery  (*decide)           (gpointer job, const char *last_step, gboolean ended);
+} Workflow;
+
+G_END_DECLS

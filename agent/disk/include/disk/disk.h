@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <gio/gio.h>
+#include <json-glib/json-glib.h>
+#include <qmp/graph.h>
+
+#include <disk/files.h>
+
+G_BEGIN_DECLS
+
+/* A guest's disk as a chain of layers, made from QEMU's block graph. Plain data, top first. */
+
+typedef struct
+{
+  char      *path;              /* (nullable): absolute; NULL when it is no local file (nbd:, rbd:, json:) */
+  char      *driver;            /* of the protocol node: "file", "host_device", ... */
+  char      *format;            /* "qcow2", "raw", ... */
+  char      *node;              /* the format node (the protocol node where there is no format node) */
+  char      *file_node;
+  gboolean   auto_named;        /* the format node's name is QEMU's own */
+  gboolean   read_only;
+  gboolean   encrypted;
+  gboolean   extended_l2;
+  gboolean   has_data_file;
+  gint64     virtual_size;      /* bytes */
+  gint64     allocated;         /* bytes, as QEMU says; -1 unknown */
+  char      *detect_zeroes;
+  gboolean   cache_direct;
+  gboolean   cache_no_flush;
+  gboolean   known;             /* @facts hold */
+  FileFacts  facts;
+} Layer;
+
+typedef struct
+{
+  char      *name;              /* what people call it: drive id, device id, node name or device path */
+  GPtrArray *aliases;           /* of char *: all that name it */
+  char      *root;              /* the node the device is on: a filter, or the active layer's */
+  char      *published;         /* (nullable): the path to start the guest from */
+  char      *skipped;           /* (nullable): why no snapshot concerns it: empty, read-only, ... */
+  GPtrArray *layers;            /* of Layer: [0] the active one; empty when skipped for having none */
+  char      *io_status;         /* (nullable) */
+} Disk;
+
+void       disk_free            (Disk *disk);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Disk, disk_free)
+
+/* The disks of a graph. @folder: QEMU's working folder, for relative names (nullable: they are then no local
+ * files). @exports: for a storage daemon: the node names that it exports (nullable). Pure; FileFacts are not filled. */
+GPtrArray *disks_from_graph     (QmpGraph *graph, const char *folder, const char *const *exports);
+
+/* Fills in FileFacts and the published names. Blocking. */
+gboolean   disks_look_at_files  (GPtrArray *disks, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+Disk      *disks_find           (GPtrArray *disks, const char *alias);          /* (nullable) */
+Layer     *disk_get_active      (Disk *disk);                                   /* (nullable) */
+JsonNode  *disk_to_json         (Disk *disk) G_GNUC_WARN_UNUSED_RESULT;
+
+G_END_DECLS

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <gio/gio.h>
+
+G_BEGIN_DECLS
+
+/* Unix sockets that come and go in the file system. */
+
+#define TYPE_SOCKET_WATCH (socket_watch_get_type ())
+G_DECLARE_FINAL_TYPE (SocketWatch, socket_watch, AGENT, SOCKET_WATCH, GObject)
+
+/* Signals "added" and "removed" (SocketWatch *self, const char *path). A socket that
+ * was made anew is removed and added. */
+
+typedef enum
+{
+  SOCKET_WATCH_PATTERN,         /* a glob pattern; what matches may be a socket, or a folder of sockets */
+  SOCKET_WATCH_PATH,            /* one path, to the letter */
+} SocketWatchKind;
+
+SocketWatch *socket_watch_new   (const char *pattern, SocketWatchKind kind);
+void         socket_watch_start (SocketWatch *self);
+void         socket_watch_stop  (SocketWatch *self);
+
+G_END_DECLS

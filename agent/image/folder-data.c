@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Knows how a stream of bytes becomes a file: hashed on the way, zeros as holes, under its name only when it is whole and on
+ * the disk. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <core/error.h>
+
+#include "folder-files.h"
+
+#define BUFFER_SIZE (1024 * 1024)
+#define HOLE_SIZE   (64 * 1024)
+
+typedef struct
+{
+  int                fd;
+  gint64             length;
+  ImageSource       *source;
+  GlanceDigest      *digest;
+  ImagePoolProgress *progress;
+  GCancellable      *cancellable;
+} Stream;
+
+static gboolean
+is_zero (const char *data,
+         gsize       size)
+{
+  return data[0] == 0 && memcmp (data, data + 1, size - 1) == 0;
+}
+
+static gboolean
+write_at (int         fd,
+          const char *data,
+          gsize       size,
+          gint64      position)
+{
+  while (size > 0)
+    {
+      gssize n = pwrite (fd, data, size, position);
+
+      if (n < 0 && errno != EINTR)
+        return FALSE;
+      if (n > 0)
+        {
+          data += n;
+          size -= (gsize) n;
+          position += n;
+        }
+    }
+
+  return TRUE;
+}
+
+/* Leaves out blocks of zeros: the file is new, what is not written is a hole. */
+static gboolean
+write_data (int         fd,
+            const char *data,
+            gsize       size,
+            gint64      position)
+{
+  gsize begin = 0;              /* of what has to be written and is not yet */
+
+  for (gsize at = 0; at < size; at += HOLE_SIZE)
+    {
+      gsize n = MIN (HOLE_SIZE, size - at);
+
+      if (is_zero (data + at, n))
+        {
+          if (!write_at (fd, data + begin, at - begin, position + (gint64) begin))
+            return FALSE;
+          begin = at + n;
+        }
+    }
+
+  return write_at (fd, data + begin, size - begin, position + (gint64) begin);
+}
+
+static gboolean
+stream_run (Stream      *self,
+            const char  *action,
+            GError     **error)
+{
+  g_autofree char *buffer = g_malloc (BUFFER_SIZE);
+  gint64 position = 0;
+
+  while (position < self->length)
+    {
+      gsize wanted = (gsize) MIN (BUFFER_SIZE, self->length - position);
+      gssize got;
+
+      if (g_cancellable_set_error_if_cancelled (self->cancellable, error))
+        return FALSE;
+
+      got = image_source_read (self->source, buffer, wanted, error);
+      if (got < 0)
+        return FALSE;
+      if (got == 0)
+        {
+          agent_set_error (error, AGENT_ERROR_INTERNAL, NULL,
+                           "cannot %s: its source ended at byte %" G_GINT64_FORMAT " of %" G_GINT64_FORMAT,
+                           action, position, self->length);
+          return FALSE;
+        }
+
+      glance_digest_update (self->digest, buffer, (gsize) got);
+      if (!write_data (self->fd, buffer, (gsize) got, position))
+        {
+          folder_set_errno (error, errno, action);
+          return FALSE;
+        }
+
+      position += got;
+      image_pool_progress (self->progress, position, self->length);
+    }
+
+  if (ftruncate (self->fd, self->length) < 0 || fsync (self->fd) < 0)
+    {
+      folder_set_errno (error, errno, action);
+      return FALSE;
+    }
+
+  return !g_cancellable_set_error_if_cancelled (self->cancellable, error);
+}
+
+/**
+ * folder_write_data:
+ * @folder: the folder
+ * @info: the image; its id and format make the name
+ * @source: its bytes, rewound first
+ * @digest: reset, then fed with all bytes
+ * @progress: told how far it is
+ * @cancellable: (nullable): ends it between two pieces
+ * @error: AGENT_ERROR_NO_SPACE, AGENT_ERROR_CONFLICT when another upload writes there, AGENT_ERROR_STORE,
+ *   G_IO_ERROR_CANCELLED, what @source said
+ *
+ * Returns: whether the bytes are on the disk under their name; if not, nothing is left of them
+ */
+gboolean
+folder_write_data (int                 folder,
+                   const ImageInfo    *info,
+                   ImageSource        *source,
+                   GlanceDigest       *digest,
+                   ImagePoolProgress  *progress,
+                   GCancellable       *cancellable,
+                   GError            **error)
+{
+  g_autofree char *name = g_strconcat (info->id, ".", info->disk_format, NULL);
+  g_autofree char *part = g_strconcat (name, ".part", NULL);
+  g_autofree char *action = g_strdup_printf ("write the bytes of image %s", info->id);
+  Stream stream = {
+    .length = image_source_get_length (source),
+    .source = source,
+    .digest = digest,
+    .progress = progress,
+    .cancellable = cancellable,
+  };
+  gboolean done;
+
+  glance_digest_reset (digest);
+  if (!folder_drop_parts (folder, info->id, error) || !image_source_rewind (source, error))
+    return FALSE;
+
+  stream.fd = openat (folder, part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (stream.fd < 0)
+    {
+      folder_set_errno (error, errno, action);
+      return FALSE;
+    }
+
+  /* Tells others that somebody is at it; it goes with the process. */
+  flock (stream.fd, LOCK_EX | LOCK_NB);
+
+  done = stream_run (&stream, action, error);
+  if (done && (renameat (folder, part, folder, name) < 0 || fsync (folder) < 0))
+    {
+      folder_set_errno (error, errno, action);
+      done = FALSE;
+    }
+  if (!done)
+    unlinkat (folder, part, 0);
+
+  close (stream.fd);
+
+  return done;
+}

@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Knows how an image service is a store of images: its records as ours, its errors as ours. */
+
+#include <core/error.h>
+#include <glance/error.h>
+#include <glance/images.h>
+#include <image/store.h>
+
+#include "pool.h"
+
+struct _GlanceStore
+{
+  GObject       parent_instance;
+  GlanceImages *images;
+  ImagePool    *pool;
+};
+
+#define TYPE_GLANCE_STORE (glance_store_get_type ())
+G_DECLARE_FINAL_TYPE (GlanceStore, glance_store, AGENT, GLANCE_STORE, GObject)
+
+static void glance_store_interface_init (ImageStoreInterface *iface);
+
+G_DEFINE_FINAL_TYPE_WITH_CODE (GlanceStore, glance_store, G_TYPE_OBJECT,
+                               G_IMPLEMENT_INTERFACE (TYPE_IMAGE_STORE, glance_store_interface_init))
+
+/* All that a thread needs for one verb; what it has nothing to do with stays NULL. */
+typedef struct
+{
+  GlanceImages      *images;
+  char              *id;
+  GlanceImage       *image;
+  ImageSource       *source;
+  ImagePoolProgress  progress;
+} Request;
+
+static void
+request_free (gpointer data)
+{
+  Request *self = data;
+
+  g_clear_object (&self->images);
+  g_free (self->id);
+  glance_image_free (self->image);
+  g_clear_object (&self->source);
+  g_free (self);
+}
+
+static Request *
+request_new (GlanceStore *self,
+             const char  *id,
+             GTask       *task)
+{
+  Request *request = g_new0 (Request, 1);
+
+  request->images = g_object_ref (self->images);
+  request->id = g_strdup (id);
+  g_task_set_task_data (task, request, request_free);
+
+  return request;
+}
+
+static void
+copy_properties (GHashTable *from,
+                 GHashTable *to)
+{
+  GHashTableIter iter;
+  const char *name;
+  const char *value;
+
+  g_hash_table_iter_init (&iter, from);
+  while (g_hash_table_iter_next (&iter, (gpointer *) &name, (gpointer *) &value))
+    g_hash_table_insert (to, g_strdup (name), g_strdup (value));
+}
+
+static GlanceImage *
+image_of_info (const ImageInfo *info)
+{
+  GlanceImage *image = glance_image_new ();
+
+  image->id = g_strdup (info->id);
+  image->name = g_strdup (info->name);
+  image->disk_format = g_strdup (info->disk_format);
+  image->hidden = info->hidden;
+  image->min_disk = info->min_disk;
+  image->min_ram = info->min_ram;
+  copy_properties (info->properties, image->properties);
+
+  return image;
+}
+
+static ImageInfo *
+info_of_image (const GlanceImage *image)
+{
+  ImageInfo *info = image_info_new ();
+
+  info->id = g_strdup (image->id);
+  info->name = g_strdup (image->name);
+  info->disk_format = g_strdup (image->disk_format);
+  info->hidden = image->hidden;
+  info->min_disk = image->min_disk;
+  info->min_ram = image->min_ram;
+  info->status = g_strdup (image->status);
+  info->size = image->size;
+  info->md5 = g_strdup (image->md5);
+  info->sha512 = g_strdup (image->sha512);
+  info->created_us = image->created_us;
+  copy_properties (image->properties, info->properties);
+
+  return info;
+}
+
+static const struct
+{
+  GlanceError  theirs;
+  AgentError   ours;
+  const char  *hint;
+} errors[] = {
+  { GLANCE_ERROR_INVALID,      AGENT_ERROR_INVALID,      NULL },
+  { GLANCE_ERROR_UNAUTHORIZED, AGENT_ERROR_UNAUTHORIZED, "Give the daemon a token that is good." },
+  { GLANCE_ERROR_FORBIDDEN,    AGENT_ERROR_STORE,        "The token's owner may not do this." },
+  { GLANCE_ERROR_NOT_FOUND,    AGENT_ERROR_NOT_FOUND,    NULL },
+  { GLANCE_ERROR_CONFLICT,     AGENT_ERROR_CONFLICT,     NULL },
+  { GLANCE_ERROR_NO_SPACE,     AGENT_ERROR_NO_SPACE,     "Remove images, or raise the quota." },
+  { GLANCE_ERROR_REFUSED,      AGENT_ERROR_STORE,        "Upload the disk as a standalone qcow2." },
+  { GLANCE_ERROR_DEAD,         AGENT_ERROR_CONFLICT,     "Create another image with a new id." },
+  { GLANCE_ERROR_MISMATCH,     AGENT_ERROR_STORE,        "Something on the way changes bytes." },
+  { GLANCE_ERROR_UNAVAILABLE,  AGENT_ERROR_UNAVAILABLE,  NULL },
+  { GLANCE_ERROR_TIMEOUT,      AGENT_ERROR_TIMEOUT,      NULL },
+  { GLANCE_ERROR_SERVER,       AGENT_ERROR_STORE,        "Look into the image service's log." },
+  { GLANCE_ERROR_PROTOCOL,     AGENT_ERROR_STORE,        "Is the address that of an image service?" },
+};
+
+/* Takes @error; others than the service's own pass. */
+static GError *
+translate (GError *error)
+{
+  g_autoptr (GError) old = error;
+  const char *request_id;
+
+  if (error->domain != GLANCE_ERROR)
+    return g_steal_pointer (&old);
+
+  request_id = glance_error_get_request_id (error);
+  for (gsize i = 0; i < G_N_ELEMENTS (errors); i++)
+    {
+      if ((int) errors[i].theirs == error->code)
+        return agent_error_new (errors[i].ours, errors[i].hint, "%s%s%s%s", error->message,
+                                request_id != NULL ? " (request " : "",
+                                request_id != NULL ? request_id : "", request_id != NULL ? ")" : "");
+    }
+
+  return agent_error_new (AGENT_ERROR_STORE, NULL, "%s", error->message);
+}
+
+static void
+return_boolean (GTask    *task,
+                gboolean  done,
+                GError   *error)
+{
+  if (done)
+    g_task_return_boolean (task, TRUE);
+  else
+    g_task_return_error (task, translate (error));
+}
+
+static void
+return_image (GTask       *task,
+              GlanceImage *found,
+              GError      *error)
+{
+  g_autoptr (GlanceImage) image = found;
+
+  if (image != NULL)
+    g_task_return_pointer (task, info_of_image (image), (GDestroyNotify) image_info_free);
+  else
+    g_task_return_error (task, translate (error));
+}
+
+static void
+create_work (GTask    *task,
+             gpointer  data)
+{
+  Request *request = data;
+  GError *error = NULL;
+  gboolean done = glance_images_create (request->images, request->image, g_task_get_cancellable (task),
+                                        &error);
+
+  return_boolean (task, done, error);
+}
+
+static void
+glance_store_create (ImageStore      *store,
+                     const ImageInfo *info,
+                     GTask           *task)
+{
+  GlanceStore *self = AGENT_GLANCE_STORE (store);
+  Request *request = request_new (self, info->id, task);
+
+  request->image = image_of_info (info);
+  image_pool_run (self->pool, task, create_work);
+}
+
+static gssize
+body_read (gpointer   data,
+           void      *buffer,
+           gsize      size,
+           GError   **error)
+{
+  return image_source_read (data, buffer, size, error);
+}
+
+static gboolean
+body_rewind (gpointer   data,
+             GError   **error)
+{
+  return image_source_rewind (data, error);
+}
+
+static void
+on_progress (gint64   done,
+             gint64   total,
+             gpointer user_data)
+{
+  image_pool_progress (user_data, done, total);
+}
+
+static void
+upload_work (GTask    *task,
+             gpointer  data)
+{
+  Request *request = data;
+  const GlanceBody body = {
+    .length = image_source_get_length (request->source),
+    .read = body_read,
+    .rewind = body_rewind,
+    .data = request->source,
+  };
+  GError *error = NULL;
+  GlanceImage *image = glance_images_upload (request->images, request->id, &body, on_progress,
+                                             &request->progress, g_task_get_cancellable (task), &error);
+
+  return_image (task, image, error);
+}
+
+static void
+glance_store_upload (ImageStore    *store,
+                     const char    *id,
+                     ImageSource   *source,
+                     ImageProgress  progress,
+                     gpointer       user_data,
+                     GTask         *task)
+{
+  GlanceStore *self = AGENT_GLANCE_STORE (store);
+  Request *request = request_new (self, id, task);
+
+  request->source = g_object_ref (source);
+  request->progress = (ImagePoolProgress) { .task = task, .callback = progress, .user_data = user_data };
+  image_pool_run_transfer (self->pool, task, upload_work);
+}
+
+static void
+get_work (GTask    *task,
+          gpointer  data)
+{
+  Request *request = data;
+  GError *error = NULL;
+  GlanceImage *image = glance_images_get (request->images, request->id, g_task_get_cancellable (task),
+                                          &error);
+
+  return_image (task, image, error);
+}
+
+static void
+glance_store_get (ImageStore *store,
+                  const char *id,
+                  GTask      *task)
+{
+  GlanceStore *self = AGENT_GLANCE_STORE (store);
+
+  request_new (self, id, task);
+  image_pool_run (self->pool, task, get_work);
+}
+
+static void
+list_work (GTask    *task,
+           gpointer  data)
+{
+  Request *request = data;
+  GError *error = NULL;
+  g_autoptr (GPtrArray) images = glance_images_list (request->images, g_task_get_cancellable (task), &error);
+  GPtrArray *infos;
+
+  if (images == NULL)
+    {
+      g_task_return_error (task, translate (error));
+      return;
+    }
+
+  infos = g_ptr_array_new_with_free_func ((GDestroyNotify) image_info_free);
+  for (guint i = 0; i < images->len; i++)
+    g_ptr_array_add (infos, info_of_image (images->pdata[i]));
+
+  g_task_return_pointer (task, infos, (GDestroyNotify) g_ptr_array_unref);
+}
+
+static void
+glance_store_list (ImageStore *store,
+                   GTask      *task)
+{
+  GlanceStore *self = AGENT_GLANCE_STORE (store);
+
+  request_new (self, NULL, task);
+  image_pool_run (self->pool, task, list_work);
+}
+
+static void
+remove_work (GTask    *task,
+             gpointer  data)
+{
+  Request *request = data;
+  GError *error = NULL;
+  gboolean done = glance_images_delete (request->images, request->id, g_task_get_cancellable (task), &error);
+
+  return_boolean (task, done, error);
+}
+
+static void
+glance_store_remove (ImageStore *store,
+                     const char *id,
+                     GTask      *task)
+{
+  GlanceStore *self = AGENT_GLANCE_STORE (store);
+
+  request_new (self, id, task);
+  image_pool_run (self->pool, task, remove_work);
+}
+
+static const char *
+glance_store_get_name (ImageStore *store)
+{
+  return "glance";
+}
+
+static void
+glance_store_finalize (GObject *object)
+{
+  GlanceStore *self = AGENT_GLANCE_STORE (object);
+
+  image_pool_free (self->pool);
+  g_clear_object (&self->images);
+
+  G_OBJECT_CLASS (glance_store_parent_class)->finalize (object);
+}
+
+static void
+glance_store_class_init (GlanceStoreClass *klass)
+{
+  G_OBJECT_CLASS (klass)->finalize = glance_store_finalize;
+}
+
+static void
+glance_store_interface_init (ImageStoreInterface *iface)
+{
+  iface->get_name = glance_store_get_name;
+  iface->create = glance_store_create;
+  iface->upload = glance_store_upload;
+  iface->get = glance_store_get;
+  iface->list = glance_store_list;
+  iface->remove = glance_store_remove;
+}
+
+static void
+glance_store_init (GlanceStore *self)
+{
+}
+
+/**
+ * glance_store_new:
+ * @url: of the image service
+ * @token_file: (nullable): holds the token; read for each request
+ * @ca_file: (nullable): certificates to trust instead of the system's
+ * @timeout_s: seconds without a byte after which a request has failed
+ * @transfers: how many uploads run at once
+ * @error: AGENT_ERROR_INVALID when @url is not such an address
+ *
+ * Returns: (transfer full): the store; the service is not asked yet
+ */
+ImageStore *
+glance_store_new (const char  *url,
+                  const char  *token_file,
+                  const char  *ca_file,
+                  guint        timeout_s,
+                  guint        transfers,
+                  GError     **error)
+{
+  g_autoptr (GlanceStore) self = g_object_new (TYPE_GLANCE_STORE, NULL);
+  g_autoptr (GlanceToken) token = token_file != NULL ? glance_token_file_new (token_file) : NULL;
+  g_autoptr (GError) local_error = NULL;
+  const GlanceSettings settings = { .url = url, .ca_file = ca_file, .stall_s = timeout_s };
+
+  self->images = glance_images_new (&settings, token, &local_error);
+  if (self->images == NULL)
+    {
+      g_propagate_error (error, translate (g_steal_pointer (&local_error)));
+      return NULL;
+    }
+
+  self->pool = image_pool_new (transfers, &local_error);
+  if (self->pool == NULL)
+    {
+      g_propagate_error (error, agent_error_adopt (g_steal_pointer (&local_error)));
+      return NULL;
+    }
+
+  return AGENT_IMAGE_STORE (g_steal_pointer (&self));
+}

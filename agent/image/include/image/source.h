@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <gio/gio.h>
+
+G_BEGIN_DECLS
+
+/* Bytes that go up as one image: a length known before the first byte, read once from front to back, and again
+ * from the front when an upload has to start anew. Reading blocks: it is done in a transfer's thread. */
+
+#define TYPE_IMAGE_SOURCE (image_source_get_type ())
+G_DECLARE_INTERFACE (ImageSource, image_source, AGENT, IMAGE_SOURCE, GObject)
+
+struct _ImageSourceInterface
+{
+  GTypeInterface parent;
+  gint64     (*get_length) (ImageSource *self);
+  gboolean   (*rewind)     (ImageSource *self, GError **error);
+  gssize     (*read)       (ImageSource *self, void *buffer, gsize size, GError **error);
+  gint64     (*get_allocated) (ImageSource *self);              /* (nullable) */
+};
+
+gint64   image_source_get_length (ImageSource *self);           /* bytes */
+/* Of these, what is no hole as far as is known: the room that the image may need in a folder. */
+gint64   image_source_get_allocated (ImageSource *self);
+gboolean image_source_rewind     (ImageSource *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Returns the bytes read, 0 at the end, -1 on error. A file that became shorter is an error. */
+gssize   image_source_read       (ImageSource *self, void *buffer, gsize size,
+                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* A frozen layer as it is. With @blank_backing the backing name is taken out of the qcow2 header (bytes
+ * 8..19 zero; the parent is told in the image's properties). The file must be the inode given: AGENT_ERROR_CONFLICT
+ * when something else stands there by now. */
+ImageSource *layer_source_open   (const char *path, guint64 dev, guint64 ino, const char *format,
+                                  gboolean blank_backing, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+G_END_DECLS

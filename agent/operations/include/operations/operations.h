@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <core/config.h>
+#include <core/engine.h>
+#include <guest/registry.h>
+#include <image/store.h>
+
+G_BEGIN_DECLS
+
+/* What the faces (REST, and through it the CLI) can ask for. Requests come as JSON objects and are checked here:
+ * unknown members and bad values are AGENT_ERROR_INVALID. */
+
+#define TYPE_OPERATIONS (operations_get_type ())
+G_DECLARE_FINAL_TYPE (Operations, operations, AGENT, OPERATIONS, GObject)
+
+Operations    *operations_new             (const Config *config, Journal *journal, Engine *engine,
+                                           GuestRegistry *guests, ImageStore *store);
+
+const Config  *operations_get_config      (Operations *self);
+Engine        *operations_get_engine      (Operations *self);
+GuestRegistry *operations_get_guests      (Operations *self);
+ImageStore    *operations_get_store       (Operations *self);
+Journal       *operations_get_journal     (Operations *self);
+
+/* Takes a point: {"name", "disks", "quiesce", "image", "parents", "metadata", ...}. Everything that can be refused
+ * is refused before the operation exists. Returns the operation, running. */
+void           operations_snapshot_async  (Operations *self, Guest *guest, JsonObject *request,
+                                           const char *idempotency_key,
+                                           GCancellable *cancellable,
+                                           GAsyncReadyCallback callback, gpointer user_data);
+Operation     *operations_snapshot_finish (Operations *self, GAsyncResult *result,
+                                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* The disks of a guest with their chains, as JSON. */
+void           operations_disks_async     (Operations *self, Guest *guest,
+                                           GCancellable *cancellable,
+                                           GAsyncReadyCallback callback, gpointer user_data);
+JsonNode      *operations_disks_finish    (Operations *self, GAsyncResult *result,
+                                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* The points of a guest, oldest first, as JSON. */
+JsonNode      *operations_points          (Operations *self, Guest *guest,
+                                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Deletes an image of the store. AGENT_ERROR_CONFLICT when layers that we know of need it as their
+ * parent (unless @force), or an operation is writing it. */
+void           operations_remove_image_async  (Operations *self, const char *id, gboolean force,
+                                           GCancellable *cancellable,
+                                           GAsyncReadyCallback callback, gpointer user_data);
+gboolean       operations_remove_image_finish (Operations *self, GAsyncResult *result,
+                                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+G_END_DECLS

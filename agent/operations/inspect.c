@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Knows how to look at a guest's disks: jobs first (a concluded stream job makes the question for the
+ * block graph deadly), then the graph, then the files. */
+
+#include "inspect.h"
+
+#include <core/error.h>
+
+#include "guest-errors.h"
+
+typedef struct
+{
+  Guest      *guest;
+  QmpClient  *client;
+  char      **exports;          /* (nullable) */
+  Inspection *inspection;
+} Look;
+
+void
+inspection_free (Inspection *self)
+{
+  if (self == NULL)
+    return;
+  g_clear_pointer (&self->disks, g_ptr_array_unref);
+  g_clear_pointer (&self->jobs, g_ptr_array_unref);
+  g_clear_object (&self->graph);
+  g_free (self);
+}
+
+static void
+look_free (Look *self)
+{
+  g_clear_object (&self->guest);
+  g_clear_object (&self->client);
+  g_strfreev (self->exports);
+  inspection_free (self->inspection);
+  g_free (self);
+}
+
+static void
+fail (GTask *task, GError *error)
+{
+  Look *look = g_task_get_task_data (task);
+
+  g_task_return_error (task, guest_error_name (look->guest, error));
+}
+
+static void
+look_at_files (GTask *task, gpointer source, gpointer task_data, GCancellable *cancellable)
+{
+  Look *look = task_data;
+  GError *error = NULL;
+
+  if (disks_look_at_files (look->inspection->disks, &error))
+    g_task_return_pointer (task, g_steal_pointer (&look->inspection),
+                           (GDestroyNotify) inspection_free);
+  else
+    g_task_return_error (task, error);
+}
+
+static void
+on_graph (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (GTask) task = user_data;
+  Look *look = g_task_get_task_data (task);
+  g_autofree char *folder = guest_dup_folder (look->guest);
+  GError *error = NULL;
+
+  look->inspection->graph = qmp_graph_read_finish (result, &error);
+  if (look->inspection->graph == NULL)
+    {
+      fail (task, error);
+      return;
+    }
+  look->inspection->disks = disks_from_graph (look->inspection->graph, folder,
+                                              (const char *const *) look->exports);
+  g_task_run_in_thread (task, look_at_files);
+}
+
+static void
+on_exports (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (GTask) task = user_data;
+  Look *look = g_task_get_task_data (task);
+  g_autoptr (GStrvBuilder) names = g_strv_builder_new ();
+  g_autoptr (JsonNode) reply = NULL;
+  GError *error = NULL;
+  JsonArray *array;
+
+  reply = qmp_client_execute_finish (look->client, result, &error);
+  if (reply == NULL)
+    {
+      fail (task, error);
+      return;
+    }
+  array = JSON_NODE_HOLDS_ARRAY (reply) ? json_node_get_array (reply) : NULL;
+  for (guint i = 0; array != NULL && i < json_array_get_length (array); i++)
+    {
+      JsonNode *item = json_array_get_element (array, i);
+      JsonObject *export = JSON_NODE_HOLDS_OBJECT (item) ? json_node_get_object (item) : NULL;
+      JsonNode *node = export != NULL ? json_object_get_member (export, "node-name") : NULL;
+
+      if (node != NULL && JSON_NODE_HOLDS_VALUE (node)
+          && json_node_get_value_type (node) == G_TYPE_STRING)
+        g_strv_builder_add (names, json_node_get_string (node));
+    }
+  look->exports = g_strv_builder_end (names);
+  qmp_graph_read_async (look->client, GUEST_COMMAND_DEADLINE_MS, g_task_get_cancellable (task),
+                        on_graph, g_object_ref (task));
+}
+
+static void
+read_graph (GTask *task)
+{
+  Look *look = g_task_get_task_data (task);
+
+  if (guest_get_kind (look->guest) == GUEST_KIND_STORAGE_DAEMON)
+    qmp_client_execute_async (look->client, "query-block-exports", NULL,
+                              GUEST_COMMAND_DEADLINE_MS, g_task_get_cancellable (task),
+                              on_exports, g_object_ref (task));
+  else
+    qmp_graph_read_async (look->client, GUEST_COMMAND_DEADLINE_MS, g_task_get_cancellable (task),
+                          on_graph, g_object_ref (task));
+}
+
+static void
+on_iothreads (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (GTask) task = user_data;
+  Look *look = g_task_get_task_data (task);
+  g_autoptr (JsonNode) reply = NULL;
+  GError *error = NULL;
+
+  reply = qmp_client_execute_finish (look->client, result, &error);
+  if (reply == NULL)
+    {
+      fail (task, error);
+      return;
+    }
+  look->inspection->reopen_kills = JSON_NODE_HOLDS_ARRAY (reply)
+                                   && json_array_get_length (json_node_get_array (reply)) > 0;
+  read_graph (task);
+}
+
+/* Seen on 7.2 and not on 10.0: "qemu_mutex_unlock_impl: Operation not permitted", SIGABRT. The locks in question went
+ * with 9.0, which no command tells; backing-mask-protocol came with it. */
+static gboolean
+has_context_locks (Guest *guest)
+{
+  QmpFeatures *features = guest_get_features (guest);
+
+  return qmp_features_has_command (features, "query-iothreads")
+         && !qmp_features_has_argument (features, "block-commit", "backing-mask-protocol");
+}
+
+static void
+on_jobs (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (GTask) task = user_data;
+  Look *look = g_task_get_task_data (task);
+  GError *error = NULL;
+
+  look->inspection->jobs = qmp_jobs_query_finish (result, &error);
+  if (look->inspection->jobs == NULL)
+    fail (task, error);
+  else if (has_context_locks (look->guest))
+    qmp_client_execute_async (look->client, "query-iothreads", NULL, GUEST_COMMAND_DEADLINE_MS,
+                              g_task_get_cancellable (task), on_iothreads, g_object_ref (task));
+  else
+    read_graph (task);
+}
+
+/**
+ * inspect_async:
+ * @guest: an attached guest
+ * @cancellable: (nullable)
+ * @callback: called with the result
+ * @user_data: for @callback
+ *
+ * Looks at the guest's jobs, block graph and files.
+ */
+void
+inspect_async (Guest *guest, GCancellable *cancellable, GAsyncReadyCallback callback,
+               gpointer user_data)
+{
+  g_autoptr (GTask) task = g_task_new (NULL, cancellable, callback, user_data);
+  GError *error = NULL;
+  QmpClient *client = guest_require_client (guest, &error);
+  Look *look;
+
+  if (client == NULL)
+    {
+      g_task_return_error (task, error);
+      return;
+    }
+  look = g_new0 (Look, 1);
+  look->guest = g_object_ref (guest);
+  look->client = g_object_ref (client);
+  look->inspection = g_new0 (Inspection, 1);
+  g_task_set_task_data (task, look, (GDestroyNotify) look_free);
+  qmp_jobs_query_async (client, GUEST_COMMAND_DEADLINE_MS, cancellable, on_jobs,
+                        g_object_ref (task));
+}
+
+/**
+ * inspect_finish:
+ * @result: the result
+ * @error: return location: AGENT_ERROR UNAVAILABLE, TIMEOUT or GUEST
+ *
+ * Returns: (transfer full): how the disks stand
+ */
+Inspection *
+inspect_finish (GAsyncResult *result, GError **error)
+{
+  return g_task_propagate_pointer (G_TASK (result), error);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <disk/disk.h>
+#include <guest/guest.h>
+
+G_BEGIN_DECLS
+
+/* How a guest's disks stand at one moment: QEMU's block graph, its jobs, and the files. */
+typedef struct
+{
+  GPtrArray *disks;             /* of Disk, with the facts of their files */
+  GPtrArray *jobs;              /* of QmpJobInfo */
+  QmpGraph  *graph;
+  gboolean   reopen_kills;      /* blockdev-reopen of a node in an iothread ends this QEMU */
+} Inspection;
+
+void        inspection_free   (Inspection *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Inspection, inspection_free)
+
+/* AGENT_ERROR UNAVAILABLE when the guest is not attached; TIMEOUT, GUEST. */
+void        inspect_async     (Guest *guest, GCancellable *cancellable,
+                               GAsyncReadyCallback callback, gpointer user_data);
+Inspection *inspect_finish    (GAsyncResult *result, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+G_END_DECLS

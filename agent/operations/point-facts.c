@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Knows how to find out what became of a point, and what an interrupted quick backup has to do. */
+
+#include "quick-backup.h"
+
+#include <core/error.h>
+#include <string.h>
+
+#include "inspect.h"
+#include "point-facts.h"
+
+/* The layer of a device's chain that is the file (@dev, @ino), however QEMU calls it. */
+static Layer *
+find_layer (GPtrArray *disks, gint64 dev, gint64 ino)
+{
+  for (guint i = 0; ino != 0 && i < disks->len; i++)
+    {
+      Disk *disk = g_ptr_array_index (disks, i);
+
+      for (guint j = 0; j < disk->layers->len; j++)
+        {
+          Layer *layer = g_ptr_array_index (disk->layers, j);
+
+          if (layer->known && layer->facts.dev == (guint64) dev
+              && layer->facts.ino == (guint64) ino)
+            return layer;
+        }
+    }
+  return NULL;
+}
+
+/**
+ * point_facts_judge:
+ * @job: a job, whose facts are filled in
+ * @disks: (element-type Disk): how the guest's disks stand
+ *
+ * Judges by inodes, not by names: a QEMU that was started anew from the published name has our overlay under a
+ * node name of its own, and the point is there all the same. Pure.
+ */
+void
+point_facts_judge (QuickBackup *job, GPtrArray *disks)
+{
+  guint taken = 0;
+
+  for (guint i = 0; i < job->disks->len; i++)
+    {
+      const DiskPlan *disk = g_ptr_array_index (job->disks, i);
+      Layer *overlay = find_layer (disks, disk->overlay_dev, disk->overlay_ino);
+      Layer *layer = find_layer (disks, disk->layer_dev, disk->layer_ino);
+      DiskFacts *facts = &job->facts[i];
+
+      facts->overlay_in_chain = overlay != NULL;
+      facts->named_by_us = overlay != NULL && strcmp (overlay->node, disk->overlay_node) == 0;
+      facts->layer_by_own_name = layer != NULL && strcmp (layer->path, disk->layer) == 0;
+      taken += facts->overlay_in_chain ? 1 : 0;
+    }
+  job->point = taken == job->disks->len ? POINT_TAKEN : POINT_NOT_TAKEN;
+}
+
+static void
+on_inspected (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  GTask *step = user_data;
+  QuickBackup *job = g_task_get_task_data (step);
+  g_autoptr (Inspection) inspection = NULL;
+  GError *error = NULL;
+
+  inspection = inspect_finish (result, &error);
+  if (inspection == NULL)
+    {
+      quick_backup_step_failed (step, error);
+      return;
+    }
+  point_facts_judge (job, inspection->disks);
+  quick_backup_step_done (step);
+}
+
+/**
+ * point_facts_ask:
+ * @step: (transfer full): returned when @job knows whether its point is there
+ * @job: the job
+ *
+ * Asks QEMU and the files.
+ */
+void
+point_facts_ask (GTask *step, QuickBackup *job)
+{
+  if (job->guest == NULL)
+    {
+      quick_backup_step_failed (step, agent_error_new (AGENT_ERROR_UNAVAILABLE, NULL,
+                                "the guest %s is not known any more",
+                                operation_get_guest (job->operation)));
+      return;
+    }
+  job->same_process = guest_get_pid (job->guest) == job->pid
+                      && (gint64) guest_get_start_time (job->guest) == job->start_time;
+  g_task_set_task_data (step, job, NULL);
+  inspect_async (job->guest, NULL, on_inspected, step);
+}
+
+/* A guest that is not there answers nothing, which is a fact too. */
+void
+quick_backup_gather_facts (GTask *step, gpointer user_data)
+{
+  QuickBackup *job = user_data;
+
+  /* Ids of images that may have been deleted are not used again. */
+  if (job->uploads->len > 0)
+    job->attempt++;
+  /* That a point was taken is journaled when its window has closed: nothing needs the guest then. */
+  job->point = job->point_us != 0 ? POINT_TAKEN : POINT_UNKNOWN;
+  job->same_process = FALSE;
+  if (job->guest == NULL || guest_get_client (job->guest) == NULL)
+    quick_backup_step_done (step);
+  else
+    point_facts_ask (step, job);
+}
+
+static gboolean
+is_one_of (const char *step, const char *const *names)
+{
+  return step != NULL && g_strv_contains (names, step);
+}
+
+/**
+ * quick_backup_decide:
+ * @job: the job with its facts
+ * @last_step: (nullable): the last step that had begun
+ * @ended: whether it had ended
+ *
+ * What becomes of a quick backup that a death of ours has cut off. Before the point, all is undone; after it,
+ * all is finished. Pure.
+ *
+ * Returns: the decision
+ */
+Recovery
+quick_backup_decide (gpointer user_data, const char *last_step, gboolean ended)
+{
+  static const char *const after[] = { "create-images", "upload", NULL };
+  static const char *const cleaning[] = { "delete-images", "withdraw", NULL };
+  QuickBackup *job = user_data;
+
+  if (is_one_of (last_step, after))
+    return (Recovery) { RECOVERY_RESUME, "create-images", "the point was taken and recorded" };
+  if (is_one_of (last_step, cleaning) && job->point != POINT_UNKNOWN)
+    return (Recovery) { RECOVERY_UNDO, NULL, "it was being undone" };
+  if (last_step == NULL || strcmp (last_step, "end-jobs") == 0)
+    return (Recovery) { RECOVERY_UNDO, NULL, "nothing had been touched yet" };
+  switch (job->point)
+    {
+    case POINT_UNKNOWN:
+      return (Recovery) { RECOVERY_WAIT, NULL, "the guest has to be asked whether its point is there" };
+    case POINT_TAKEN:
+      return (Recovery) { RECOVERY_RESUME,
+                          ended && g_strcmp0 (last_step, "record-point") == 0 ? "create-images"
+                                                                             : "rename-layers",
+                          "the point was taken" };
+    case POINT_NOT_TAKEN:
+    default:
+      return (Recovery) { RECOVERY_UNDO, NULL, "the point was not taken" };
+    }
+}

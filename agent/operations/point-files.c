@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Knows what a point needs of files: layers with names for life, new overlays, and the published name. All of it
+ * blocks, so each step is one trip to a worker thread, which alone touches the plans meanwhile. */
+
+#include "quick-backup.h"
+
+#include <core/error.h>
+#include <disk/qcow2.h>
+
+typedef gboolean (*DiskWork) (QuickBackup *job, DiskPlan *disk, GError **error);
+
+typedef struct
+{
+  QuickBackup *job;
+  DiskWork     work;
+} FileWork;
+
+static void
+work_on_disks (GTask *task, gpointer source, gpointer task_data, GCancellable *cancellable)
+{
+  FileWork *files = task_data;
+  GError *error = NULL;
+
+  for (guint i = 0; i < files->job->disks->len; i++)
+    if (!files->work (files->job, g_ptr_array_index (files->job->disks, i), &error))
+      {
+        g_task_return_error (task, error);
+        return;
+      }
+  g_task_return_boolean (task, TRUE);
+}
+
+static void
+on_worked (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  GTask *step = user_data;
+  FileWork *files = g_task_get_task_data (G_TASK (result));
+  GError *error = NULL;
+
+  quick_backup_save_plan (files->job, operation_get_plan (files->job->operation));
+  if (g_task_propagate_boolean (G_TASK (result), &error))
+    quick_backup_step_done (step);
+  else
+    quick_backup_step_failed (step, error);
+}
+
+static void
+run_on_disks (GTask *step, QuickBackup *job, DiskWork work)
+{
+  g_autoptr (GTask) task = g_task_new (NULL, NULL, on_worked, step);
+  FileWork *files = g_new0 (FileWork, 1);
+
+  files->job = job;
+  files->work = work;
+  g_task_set_task_data (task, files, g_free);
+  g_task_run_in_thread (task, work_on_disks);
+}
+
+static gboolean
+create_disk_files (QuickBackup *job, DiskPlan *disk, GError **error)
+{
+  g_autoptr (GBytes) image = NULL;
+  FileFacts facts = { 0 };
+
+  if (disk->link_layer
+      && !files_link (disk->active_path, disk->layer, (guint64) disk->layer_dev,
+                      (guint64) disk->layer_ino, error))
+    return FALSE;
+  image = qcow2_empty_overlay ((guint64) disk->virtual_size, disk->backing_name,
+                               disk->active_format, error);
+  if (image == NULL || !files_create (disk->overlay, image, disk->layer, &facts, error))
+    return FALSE;
+  disk->overlay_dev = (gint64) facts.dev;
+  disk->overlay_ino = (gint64) facts.ino;
+  return TRUE;
+}
+
+/* Gives the layers their names for life and makes the overlays. */
+void
+quick_backup_create_files (GTask *step, gpointer job)
+{
+  run_on_disks (step, job, create_disk_files);
+}
+
+static gboolean
+publish (DiskPlan *disk, GError **error)
+{
+  guint64 old = disk->device_path == NULL ? (guint64) disk->layer_ino : 0;
+
+  return files_publish (disk->overlay, disk->published, old, error);
+}
+
+static gboolean
+publish_disk_early (QuickBackup *job, DiskPlan *disk, GError **error)
+{
+  return disk->naming == NAMING_STOP || publish (disk, error);
+}
+
+/* The overlay is still empty: whoever starts from it now reads through to the layer below. */
+void
+quick_backup_publish_early (GTask *step, gpointer job)
+{
+  run_on_disks (step, job, publish_disk_early);
+}
+
+static gboolean
+settle_disk (QuickBackup *job, DiskPlan *disk, GError **error)
+{
+  return files_settle (disk->active_path, error);
+}
+
+/* QEMU flushes in the midst of its transaction: what is dirty in the host's cache goes out before that. */
+void
+quick_backup_settle_caches (GTask *step, gpointer job)
+{
+  run_on_disks (step, job, settle_disk);
+}
+
+static gboolean
+publish_disk_late (QuickBackup *job, DiskPlan *disk, GError **error)
+{
+  return disk->naming != NAMING_STOP || publish (disk, error);
+}
+
+/* The guest stands still: nothing it is told after this can be missing from the name. */
+void
+quick_backup_publish_late (GTask *step, gpointer user_data)
+{
+  QuickBackup *job = user_data;
+  gboolean needed = FALSE;
+
+  for (guint i = 0; i < job->disks->len; i++)
+    needed |= ((DiskPlan *) g_ptr_array_index (job->disks, i))->naming == NAMING_STOP;
+
+  if (job->point == POINT_UNKNOWN)
+    quick_backup_step_failed (step, agent_error_new (AGENT_ERROR_UNAVAILABLE, NULL,
+                                                     "it is not known whether QEMU took the point"));
+  else if (!needed || job->point == POINT_NOT_TAKEN)
+    quick_backup_step_done (step);
+  else
+    run_on_disks (step, job, publish_disk_late);
+}

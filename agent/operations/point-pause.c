@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Knows how a guest is held still around a point, and let go again: its filesystems by the guest agent, its CPUs by
+ * `stop`. The CPUs are stopped only where the name invariant needs it (NAMING_STOP). */
+
+#include "quick-backup.h"
+
+#include <core/error.h>
+
+#include "guest-errors.h"
+
+static gboolean
+needs_stop (QuickBackup *job)
+{
+  for (guint i = 0; i < job->disks->len; i++)
+    if (((DiskPlan *) g_ptr_array_index (job->disks, i))->naming == NAMING_STOP)
+      return TRUE;
+  return FALSE;
+}
+
+static void
+on_frozen (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  GTask *step = user_data;
+  QuickBackup *job = g_task_get_task_data (step);
+  GError *error = NULL;
+
+  if (quiesce_freeze_finish (AGENT_QUIESCE (source), result, &error) >= 0)
+    quick_backup_step_done (step);
+  else if (job->quiesce_policy == QUIESCE_REQUIRE)
+    quick_backup_step_failed (step, error);
+  else
+    {
+      json_object_set_string_member (operation_get_result (job->operation), "quiesce_error",
+                                     error->message);
+      g_error_free (error);
+      quick_backup_step_done (step);
+    }
+}
+
+void
+quick_backup_freeze (GTask *step, gpointer user_data)
+{
+  QuickBackup *job = user_data;
+  const Config *config = operations_get_config (job->operations);
+
+  job->window_us = g_get_monotonic_time ();
+  if (job->quiesce_policy == QUIESCE_NONE)
+    {
+      quick_backup_step_done (step);
+      return;
+    }
+  if (job->guest == NULL)
+    {
+      quick_backup_step_failed (step, agent_error_new (AGENT_ERROR_UNAVAILABLE, NULL,
+                                                       "the guest is not attached any more"));
+      return;
+    }
+  g_task_set_task_data (step, job, NULL);
+  g_clear_object (&job->quiesce);
+  job->quiesce = quiesce_new (job->guest, config->freeze_timeout_ms, config->thaw_after_ms);
+  quiesce_freeze_async (job->quiesce, NULL, on_frozen, step);
+}
+
+static void
+on_run_state_set (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  GTask *step = user_data;
+  QuickBackup *job = g_task_get_task_data (step);
+  g_autoptr (JsonNode) reply = NULL;
+  GError *error = NULL;
+
+  reply = qmp_client_execute_finish (QMP_CLIENT (source), result, &error);
+  if (reply != NULL)
+    quick_backup_step_done (step);
+  else
+    quick_backup_step_failed (step, guest_error_name (job->guest, error));
+}
+
+static void
+set_run_state (GTask *step, QuickBackup *job, const char *command)
+{
+  GError *error = NULL;
+  QmpClient *client = guest_require_client (job->guest, &error);
+
+  if (client == NULL)
+    {
+      quick_backup_step_failed (step, error);
+      return;
+    }
+  g_task_set_task_data (step, job, NULL);
+  qmp_client_execute_async (client, command, NULL, GUEST_COMMAND_DEADLINE_MS, NULL,
+                            on_run_state_set, step);
+}
+
+void
+quick_backup_stop (GTask *step, gpointer user_data)
+{
+  QuickBackup *job = user_data;
+
+  if (job->was_running && needs_stop (job))
+    set_run_state (step, job, "stop");
+  else
+    quick_backup_step_done (step);
+}
+
+/* Whether the guest may write on: not before its published name is the file it writes to. */
+static gboolean
+names_are_right (QuickBackup *job, GError **error)
+{
+  for (guint i = 0; i < job->disks->len; i++)
+    {
+      const DiskPlan *disk = g_ptr_array_index (job->disks, i);
+      FileFacts facts = { 0 };
+
+      if (disk->naming != NAMING_STOP || job->point == POINT_NOT_TAKEN)
+        continue;
+      if (!files_look (disk->published, &facts, error) || job->point == POINT_UNKNOWN
+          || facts.ino != (guint64) disk->overlay_ino || facts.dev != (guint64) disk->overlay_dev)
+        {
+          g_clear_error (error);
+          agent_set_error (error, AGENT_ERROR_INTERNAL,
+                           "make the folder writable; the guest goes on when the name is right",
+                           "the guest stays stopped: %s could not be made to name %s, and what it "
+                           "wrote now would be missing after a restart", disk->published,
+                           disk->overlay);
+          return FALSE;
+        }
+    }
+  return TRUE;
+}
+
+/* After a restart of ours, "we stopped it" is believed only of the very process that the plan was made for. */
+void
+quick_backup_cont (GTask *step, gpointer user_data)
+{
+  QuickBackup *job = user_data;
+  GError *error = NULL;
+
+  if (!job->was_running || !needs_stop (job) || !job->same_process)
+    quick_backup_step_done (step);
+  else if (!names_are_right (job, &error))
+    quick_backup_step_failed (step, error);
+  else
+    set_run_state (step, job, "cont");
+}
+
+/* How long the guest may have stood still. */
+static void
+tell_window (QuickBackup *job)
+{
+  if (job->window_us != 0)
+    json_object_set_int_member (operation_get_result (job->operation), "frozen_us",
+                                g_get_monotonic_time () - job->window_us);
+}
+
+static void
+on_thawed (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  GTask *step = user_data;
+  QuickBackup *job = g_task_get_task_data (step);
+  GError *error = NULL;
+
+  tell_window (job);
+  if (quiesce_thaw_finish (AGENT_QUIESCE (source), result, &error))
+    quick_backup_step_done (step);
+  else
+    quick_backup_step_failed (step, error);
+}
+
+/* Also after a restart, when this process has frozen nothing but the one before may have. */
+void
+quick_backup_thaw (GTask *step, gpointer user_data)
+{
+  QuickBackup *job = user_data;
+  const Config *config = operations_get_config (job->operations);
+
+  if (job->quiesce_policy == QUIESCE_NONE)
+    {
+      tell_window (job);
+      quick_backup_step_done (step);
+      return;
+    }
+  if (job->quiesce == NULL && job->guest != NULL && guest_get_config (job->guest)->agent != NULL)
+    job->quiesce = quiesce_new (job->guest, config->freeze_timeout_ms, config->thaw_after_ms);
+  g_task_set_task_data (step, job, NULL);
+  if (job->quiesce == NULL)
+    quick_backup_step_done (step);
+  else
+    quiesce_thaw_async (job->quiesce, on_thawed, step);
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Knows how a point, once taken, is written down. */
+
+#include "quick-backup.h"
+
+#include <core/error.h>
+
+#include "points.h"
+
+/* When a death of ours has lost the moment: the last write of the frozen layers cannot be later. */
+static gint64
+last_write_us (QuickBackup *job)
+{
+  gint64 last = 0;
+
+  for (guint i = 0; i < job->disks->len; i++)
+    {
+      const DiskPlan *disk = g_ptr_array_index (job->disks, i);
+      FileFacts facts = { 0 };
+
+      if (files_look (disk->layer, &facts, NULL))
+        last = MAX (last, facts.mtime_ns / 1000);
+    }
+  return last;
+}
+
+static void
+tell_result (QuickBackup *job)
+{
+  JsonObject *result = operation_get_result (job->operation);
+  g_autoptr (JsonArray) disks = json_array_new ();
+  static const char *const words[] = { "not asked", "no", "no" };
+
+  json_object_set_string_member (result, "point", operation_get_id (job->operation));
+  json_object_set_string_member (result, "quiesced",
+                                 job->frozen ? "yes" : words[job->quiesce_policy]);
+  for (guint i = 0; i < job->disks->len; i++)
+    {
+      const DiskPlan *plan = g_ptr_array_index (job->disks, i);
+      JsonObject *disk = json_object_new ();
+
+      json_object_set_string_member (disk, "disk", plan->disk);
+      json_object_set_string_member (disk, "path", plan->published);
+      json_object_set_string_member (disk, "layer", plan->layer);
+      json_object_set_string_member (disk, "overlay", plan->overlay);
+      json_array_add_object_element (disks, disk);
+    }
+  json_object_set_array_member (result, "disks", g_steal_pointer (&disks));
+}
+
+void
+quick_backup_record_point (GTask *step, gpointer user_data)
+{
+  QuickBackup *job = user_data;
+  GError *error = NULL;
+
+  if (job->point == POINT_TAKEN && job->point_us == 0)
+    job->point_us = last_write_us (job);
+  if (job->point == POINT_UNKNOWN)
+    quick_backup_step_failed (step, agent_error_new (AGENT_ERROR_UNAVAILABLE, NULL,
+                                                     "it is not known whether QEMU took the point"));
+  else if (job->point == POINT_NOT_TAKEN)
+    quick_backup_step_done (step);
+  else if (points_record (operations_get_journal (job->operations), job, &error))
+    {
+      tell_result (job);
+      quick_backup_save_plan (job, operation_get_plan (job->operation));
+      quick_backup_step_done (step);
+    }
+  else
+    quick_backup_step_failed (step, error);
+}

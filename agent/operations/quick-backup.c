@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Knows a quick backup from end to end: freeze the disks at one point, then upload the frozen layers
+ * while the guest runs on. The steps themselves are in the files that quick-backup.h names. */
+
+#include "quick-backup.h"
+
+#include <core/error.h>
+
+#include "fields.h"
+
+/* The order keeps the name invariant (README.md). From "freeze" to "thaw" the guest may stand still: these steps are
+ * held, nothing slow stands between them, and each is repeatable, since a restart finds only that the window was open. */
+static const Step quick_backup_steps[] = {
+  /* name               starts                        when             cleans up after   held */
+  { "end-jobs",         quick_backup_end_jobs,        STEP_FORWARD,    NULL,             FALSE },
+  { "create-files",     quick_backup_create_files,    STEP_FORWARD,    NULL,             FALSE },
+  { "adopt-names",      quick_backup_adopt_names,     STEP_FORWARD,    NULL,             FALSE },
+  { "open-overlays",    quick_backup_open_overlays,   STEP_FORWARD,    NULL,             FALSE },
+  { "publish-early",    quick_backup_publish_early,   STEP_FORWARD,    NULL,             FALSE },
+  { "settle-caches",    quick_backup_settle_caches,   STEP_FORWARD,    NULL,             TRUE },
+  { "freeze",           quick_backup_freeze,          STEP_FORWARD,    NULL,             TRUE },
+  { "stop",             quick_backup_stop,            STEP_FORWARD,    NULL,             TRUE },
+  { "take-point",       quick_backup_take_point,      STEP_FORWARD,    NULL,             TRUE },
+  { "rename-layers",    quick_backup_rename_layers,   STEP_ALWAYS,     "take-point",     TRUE },
+  { "publish-late",     quick_backup_publish_late,    STEP_ALWAYS,     "take-point",     TRUE },
+  { "cont",             quick_backup_cont,            STEP_ALWAYS,     "stop",           TRUE },
+  { "thaw",             quick_backup_thaw,            STEP_ALWAYS,     "freeze",         TRUE },
+  { "record-point",     quick_backup_record_point,    STEP_ALWAYS,     "take-point",     FALSE },
+  { "create-images",    quick_backup_create_images,   STEP_FORWARD,    NULL,             FALSE },
+  { "upload",           quick_backup_upload,          STEP_FORWARD,    NULL,             FALSE },
+  { "delete-images",    quick_backup_delete_images,   STEP_ON_FAILURE, "create-images",  FALSE },
+  { "withdraw",         quick_backup_withdraw,        STEP_ON_FAILURE, "create-files",   FALSE },
+  { NULL }
+};
+
+static const Field plan_fields[] = {
+  FIELD (QuickBackup, name, FIELD_STRING),
+  FIELD (QuickBackup, quiesce_policy, FIELD_ENUM),
+  FIELD (QuickBackup, was_running, FIELD_BOOLEAN),
+  FIELD (QuickBackup, pid, FIELD_INT64),
+  FIELD (QuickBackup, start_time, FIELD_INT64),
+  FIELD (QuickBackup, point_us, FIELD_INT64),
+  FIELD (QuickBackup, frozen, FIELD_BOOLEAN),
+  FIELD (QuickBackup, attempt, FIELD_INT64),
+  { NULL }
+};
+
+/**
+ * quick_backup_new:
+ *
+ * Returns: (transfer full): a job without a plan
+ */
+QuickBackup *
+quick_backup_new (void)
+{
+  QuickBackup *self = g_new0 (QuickBackup, 1);
+
+  self->disks = g_ptr_array_new_with_free_func ((GDestroyNotify) disk_plan_free);
+  self->uploads = g_ptr_array_new_with_free_func ((GDestroyNotify) upload_plan_free);
+  return self;
+}
+
+/**
+ * quick_backup_free:
+ * @self: (nullable): a job
+ */
+void
+quick_backup_free (QuickBackup *self)
+{
+  if (self == NULL)
+    return;
+  g_clear_object (&self->operation);
+  g_clear_object (&self->operations);
+  g_clear_object (&self->guest);
+  g_ptr_array_unref (self->disks);
+  g_ptr_array_unref (self->uploads);
+  g_strfreev (self->jobs);
+  g_free (self->name);
+  g_free (self->facts);
+  g_clear_object (&self->quiesce);
+  g_free (self);
+}
+
+/**
+ * quick_backup_save_plan:
+ * @self: a job
+ * @plan: the operation's plan, whose members are replaced
+ *
+ * Puts down all that a restart will need.
+ */
+void
+quick_backup_save_plan (const QuickBackup *self, JsonObject *plan)
+{
+  g_autoptr (JsonArray) disks = json_array_new ();
+  g_autoptr (JsonArray) uploads = json_array_new ();
+  g_autoptr (JsonArray) jobs = json_array_new ();
+
+  for (guint i = 0; i < self->disks->len; i++)
+    json_array_add_element (disks, disk_plan_to_json (g_ptr_array_index (self->disks, i)));
+  for (guint i = 0; i < self->uploads->len; i++)
+    json_array_add_element (uploads, upload_plan_to_json (g_ptr_array_index (self->uploads, i)));
+  for (guint i = 0; self->jobs != NULL && self->jobs[i] != NULL; i++)
+    json_array_add_string_element (jobs, self->jobs[i]);
+
+  json_object_set_member (plan, "snapshot", fields_to_json (plan_fields, self));
+  json_object_set_array_member (plan, "disks", g_steal_pointer (&disks));
+  json_object_set_array_member (plan, "uploads", g_steal_pointer (&uploads));
+  json_object_set_array_member (plan, "jobs", g_steal_pointer (&jobs));
+}
+
+static JsonArray *
+plan_array (JsonObject *plan, const char *member, GError **error)
+{
+  JsonNode *node = json_object_get_member (plan, member);
+
+  if (node != NULL && JSON_NODE_HOLDS_ARRAY (node))
+    return json_node_get_array (node);
+  agent_set_error (error, AGENT_ERROR_INTERNAL, NULL, "the journal's plan lacks \"%s\"", member);
+  return NULL;
+}
+
+/**
+ * quick_backup_load_plan:
+ * @self: a job without a plan
+ * @plan: what quick_backup_save_plan() made
+ * @error: return location: AGENT_ERROR_INTERNAL when it is not that
+ *
+ * Returns: whether the plan is whole
+ */
+gboolean
+quick_backup_load_plan (QuickBackup *self, JsonObject *plan, GError **error)
+{
+  JsonNode *snapshot = json_object_get_member (plan, "snapshot");
+  JsonArray *disks = plan_array (plan, "disks", error);
+  JsonArray *uploads = disks != NULL ? plan_array (plan, "uploads", error) : NULL;
+  JsonArray *jobs = uploads != NULL ? plan_array (plan, "jobs", error) : NULL;
+  g_autoptr (GStrvBuilder) names = g_strv_builder_new ();
+
+  if (jobs == NULL)
+    return FALSE;
+  if (snapshot == NULL)
+    {
+      agent_set_error (error, AGENT_ERROR_INTERNAL, NULL, "the journal's plan lacks \"snapshot\"");
+      return FALSE;
+    }
+  if (!fields_from_json (plan_fields, self, snapshot, error))
+    return FALSE;
+  for (guint i = 0; i < json_array_get_length (disks); i++)
+    {
+      DiskPlan *disk = disk_plan_from_json (json_array_get_element (disks, i), error);
+
+      if (disk == NULL)
+        return FALSE;
+      g_ptr_array_add (self->disks, disk);
+    }
+  for (guint i = 0; i < json_array_get_length (uploads); i++)
+    {
+      UploadPlan *upload = upload_plan_from_json (json_array_get_element (uploads, i), error);
+
+      if (upload == NULL)
+        return FALSE;
+      g_ptr_array_add (self->uploads, upload);
+    }
+  for (guint i = 0; i < json_array_get_length (jobs); i++)
+    {
+      const char *name = json_array_get_string_element (jobs, i);
+
+      if (name != NULL)
+        g_strv_builder_add (names, name);
+    }
+  self->jobs = g_strv_builder_end (names);
+  return TRUE;
+}
+
+static gpointer
+job_new (Operation *operation, gpointer environment, GError **error)
+{
+  g_autoptr (QuickBackup) self = quick_backup_new ();
+  Operations *operations = environment;
+  Guest *guest;
+
+  self->operation = g_object_ref (operation);
+  self->operations = g_object_ref (operations);
+  guest = guest_registry_find (operations_get_guests (operations),
+                               operation_get_guest (operation), NULL);
+  self->guest = guest != NULL ? g_object_ref (guest) : NULL;
+  if (!quick_backup_load_plan (self, operation_get_plan (operation), error))
+    return NULL;
+  self->facts = g_new0 (DiskFacts, self->disks->len);
+  self->same_process = TRUE;
+  self->point = POINT_NOT_TAKEN;
+  return g_steal_pointer (&self);
+}
+
+static void
+job_free (gpointer job)
+{
+  quick_backup_free (job);
+}
+
+/**
+ * quick_backup_step_done:
+ * @step: (transfer full): a step that has ended well
+ */
+void
+quick_backup_step_done (GTask *step)
+{
+  g_task_return_boolean (step, TRUE);
+  g_object_unref (step);
+}
+
+/**
+ * quick_backup_step_failed:
+ * @step: (transfer full): a step
+ * @error: (transfer full): why it failed
+ */
+void
+quick_backup_step_failed (GTask *step, GError *error)
+{
+  g_task_return_error (step, error);
+  g_object_unref (step);
+}
+
+const Workflow quick_backup_workflow = {
+  .kind = "snapshot",
+  .steps = quick_backup_steps,
+  .job_new = job_new,
+  .job_free = job_free,
+  .gather_facts = quick_backup_gather_facts,
+  .decide = quick_backup_decide,
+};

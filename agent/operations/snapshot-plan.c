@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Knows which disks a point can be taken of, and what will be done with each: pure functions. */
+
+#include "snapshot-plan.h"
+
+#include "fields.h"
+
+#include <core/error.h>
+#include <string.h>
+
+void
+disk_plan_free (DiskPlan *self)
+{
+  if (self == NULL)
+    return;
+  g_free (self->disk);
+  g_free (self->published);
+  g_free (self->device_path);
+  g_free (self->active_path);
+  g_free (self->active_node);
+  g_free (self->active_file_node);
+  g_free (self->active_format);
+  g_free (self->below_node);
+  g_free (self->detect_zeroes);
+  g_free (self->layer);
+  g_free (self->overlay);
+  g_free (self->backing_name);
+  g_free (self->overlay_node);
+  g_free (self->overlay_file_node);
+  g_free (self->layer_node);
+  g_free (self->layer_file_node);
+  g_free (self->unlocked_file_node);
+  g_free (self);
+}
+
+/* FALSE with the reason when no overlay of ours may go on top of @disk. */
+static gboolean
+check_fit (Disk *disk, const SnapshotRequest *request, GError **error)
+{
+  Layer *active = disk_get_active (disk);
+
+  if (disk->skipped != NULL || active == NULL)
+    agent_set_error (error, AGENT_ERROR_CONFLICT, "name other disks, or none to take all that can be",
+                     "disk %s: %s", disk->name,
+                     disk->skipped != NULL ? disk->skipped : "it has no layers");
+  else if (active->path == NULL || !active->known)
+    agent_set_error (error, AGENT_ERROR_CONFLICT, NULL,
+                     "disk %s: its active layer (node %s, driver %s) is no local file or block device "
+                     "that can be seen here", disk->name, active->node, active->driver);
+  else if (active->encrypted)
+    agent_set_error (error, AGENT_ERROR_CONFLICT, "take a full copy of it instead",
+                     "disk %s is encrypted: an overlay would hold the guest's data in plain text",
+                     disk->name);
+  else if (strcmp (active->format, "raw") == 0 && !request->allow_format_change)
+    agent_set_error (error, AGENT_ERROR_CONFLICT,
+                     "start the guest from qcow2 from now on, and allow the change of format "
+                     "(allow_format_change)",
+                     "disk %s is raw: after a point %s would be a qcow2, and whoever starts it as raw "
+                     "would see garbage", disk->name, disk->published);
+  else if (strcmp (active->format, "raw") != 0 && strcmp (active->format, "qcow2") != 0)
+    agent_set_error (error, AGENT_ERROR_CONFLICT, "convert it to qcow2",
+                     "disk %s is in the format %s; points are taken of qcow2 and raw disks",
+                     disk->name, active->format);
+  else if (active->facts.block_device && request->overlay_folder == NULL)
+    agent_set_error (error, AGENT_ERROR_CONFLICT,
+                     "name a folder for overlays (overlay_folder); the guest is to be started from the "
+                     "overlay there afterwards",
+                     "disk %s is the block device %s, beside which no overlay can be made",
+                     disk->name, active->path);
+  else if (!active->facts.block_device && disk->published == NULL)
+    agent_set_error (error, AGENT_ERROR_CONFLICT, NULL, "disk %s has no path to start it from",
+                     disk->name);
+  else
+    return TRUE;
+  return FALSE;
+}
+
+/**
+ * snapshot_select:
+ * @disks: (element-type Disk): the guest's disks
+ * @request: what is asked for
+ * @error: return location: AGENT_ERROR_NOT_FOUND for a disk that is not there, AGENT_ERROR_CONFLICT with
+ *   the reason for one of which no point can be taken
+ *
+ * Returns: (transfer container) (element-type Disk): the disks of the point, one at least
+ */
+GPtrArray *
+snapshot_select (GPtrArray *disks, const SnapshotRequest *request, GError **error)
+{
+  g_autoptr (GPtrArray) chosen = g_ptr_array_new ();
+
+  if (request->disks == NULL)
+    {
+      for (guint i = 0; i < disks->len; i++)
+        {
+          Disk *disk = g_ptr_array_index (disks, i);
+
+          if (disk->skipped == NULL)
+            g_ptr_array_add (chosen, disk);
+        }
+      if (chosen->len == 0)
+        {
+          agent_set_error (error, AGENT_ERROR_CONFLICT, NULL, "the guest has no writable disk");
+          return NULL;
+        }
+    }
+  else
+    for (guint i = 0; request->disks[i] != NULL; i++)
+      {
+        Disk *disk = disks_find (disks, request->disks[i]);
+
+        if (disk == NULL)
+          {
+            agent_set_error (error, AGENT_ERROR_NOT_FOUND, "ask for the guest's disks to see them",
+                             "the guest has no disk \"%s\"", request->disks[i]);
+            return NULL;
+          }
+        if (!g_ptr_array_find (chosen, disk, NULL))
+          g_ptr_array_add (chosen, disk);
+      }
+
+  for (guint i = 0; i < chosen->len; i++)
+    if (!check_fit (g_ptr_array_index (chosen, i), request, error))
+      return NULL;
+  return g_steal_pointer (&chosen);
+}
+
+/**
+ * snapshot_node_name:
+ * @operation: the operation's UUID
+ * @index: the disk's place in the operation
+ * @suffix: what the node is for
+ *
+ * Returns: (transfer full): a node name within QEMU's 31 bytes
+ */
+char *
+snapshot_node_name (const char *operation, guint index, const char *suffix)
+{
+  g_autoptr (GString) digits = g_string_new (NULL);
+
+  for (const char *c = operation; *c != '\0' && digits->len < 12; c++)
+    if (g_ascii_isalnum (*c))
+      g_string_append_c (digits, *c);
+  return g_strdup_printf ("qsnap-%s-%u%s", digits->str, index, suffix);
+}
+
+/* A name of free text as part of a file name. */
+static char *
+file_name_part (const char *text)
+{
+  return g_strcanon (g_strdup (text), G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "._-", '_');
+}
+
+/**
+ * snapshot_plan_published:
+ * @disk: a disk fit for a point
+ * @request: the request, whose overlay folder holds the overlays of block devices
+ * @guest: the guest's id
+ *
+ * Returns: (transfer full): the path that the guest is started from once the point is taken
+ */
+char *
+snapshot_plan_published (Disk *disk, const SnapshotRequest *request, const char *guest)
+{
+  g_autofree char *guest_part = file_name_part (guest);
+  g_autofree char *disk_part = file_name_part (disk->name);
+  g_autofree char *file = NULL;
+
+  if (!disk_get_active (disk)->facts.block_device)
+    return g_strdup (disk->published);
+  file = g_strdup_printf ("%s-%s.qcow2", guest_part, disk_part);
+  return g_build_filename (request->overlay_folder, file, NULL);
+}
+
+/* QEMU names the device of a virtio-blk disk so; it is the one that leaves its iothread when it is stopped. */
+static gboolean
+leaves_iothread_when_stopped (Disk *disk)
+{
+  for (guint i = 0; i < disk->aliases->len; i++)
+    if (g_str_has_suffix (g_ptr_array_index (disk->aliases, i), "/virtio-backend"))
+      return TRUE;
+  return FALSE;
+}
+
+static gboolean
+choose_naming (Disk *disk, const char *layer, gboolean reopen_kills, Naming *naming,
+               GError **error)
+{
+  Layer *active = disk_get_active (disk);
+
+  if (active->facts.block_device || strcmp (active->path, layer) == 0)
+    *naming = NAMING_LATER;
+  else if (reopen_kills && !leaves_iothread_when_stopped (disk))
+    {
+      agent_set_error (error, AGENT_ERROR_CONFLICT,
+                       "start it without iothreads, from virtio-blk, or with QEMU 9.0 or later",
+                       "disk %s: this QEMU has it in an iothread, where it dies of the command "
+                       "(blockdev-reopen) that a first point needs", disk->name);
+      return FALSE;
+    }
+  /* A device right on a protocol node has no format node that could be opened again over another file. */
+  else if (reopen_kills || active->auto_named || strcmp (active->node, active->file_node) == 0)
+    *naming = NAMING_STOP;
+  else
+    *naming = NAMING_ADOPT;
+  return TRUE;
+}
+
+/**
+ * snapshot_plan_disk:
+ * @disk: a disk fit for a point
+ * @index: its place in the operation
+ * @entries: (element-type NamesEntry): the names there are beside the published one
+ * @request: the request
+ * @guest: the guest's id
+ * @operation: the operation's id
+ * @reopen_kills: whether this QEMU does not survive a blockdev-reopen in an iothread
+ * @error: return location: AGENT_ERROR_CONFLICT
+ *
+ * Returns: (transfer full): what will be done with the disk
+ */
+DiskPlan *
+snapshot_plan_disk (Disk *disk, guint index, GPtrArray *entries, const SnapshotRequest *request,
+                    const char *guest, const char *operation, gboolean reopen_kills,
+                    GError **error)
+{
+  Layer *active = disk_get_active (disk);
+  Layer *below = disk->layers->len > 1 ? g_ptr_array_index (disk->layers, 1) : NULL;
+  g_autoptr (DiskPlan) self = g_new0 (DiskPlan, 1);
+  NamesChoice names = { 0 };
+
+  self->disk = g_strdup (disk->name);
+  self->published = snapshot_plan_published (disk, request, guest);
+  names_choose (self->published, active->facts.dev, active->facts.ino, entries, &names);
+  self->overlay = g_steal_pointer (&names.overlay);
+  if (active->facts.block_device)
+    {
+      self->device_path = g_strdup (active->path);
+      self->layer = g_strdup (active->path);
+      self->backing_name = g_strdup (active->path);
+    }
+  else
+    {
+      self->layer = g_steal_pointer (&names.layer);
+      self->link_layer = !names.layer_exists;
+      self->backing_name = g_path_get_basename (self->layer);
+    }
+  names_choice_clear (&names);
+  if (!choose_naming (disk, self->layer, reopen_kills, &self->naming, error))
+    return NULL;
+
+  self->active_path = g_strdup (active->path);
+  self->active_node = g_strdup (active->node);
+  self->active_file_node = g_strdup (active->file_node);
+  self->active_format = g_strdup (active->format);
+  self->below_node = below != NULL ? g_strdup (below->node) : NULL;
+  self->virtual_size = active->virtual_size;
+  self->detect_zeroes = g_strdup (active->detect_zeroes);
+  self->cache_direct = active->cache_direct;
+  self->cache_no_flush = active->cache_no_flush;
+  self->layer_dev = (gint64) active->facts.dev;
+  self->layer_ino = (gint64) active->facts.ino;
+
+  self->overlay_node = snapshot_node_name (operation, index, "");
+  self->overlay_file_node = snapshot_node_name (operation, index, "-file");
+  self->layer_node = snapshot_node_name (operation, index, "-low");
+  self->layer_file_node = snapshot_node_name (operation, index, "-lowf");
+  self->unlocked_file_node = snapshot_node_name (operation, index, "-tmp");
+  return g_steal_pointer (&self);
+}
+
+static const Field disk_plan_fields[] = {
+  FIELD (DiskPlan, disk, FIELD_STRING),
+  FIELD (DiskPlan, naming, FIELD_ENUM),
+  FIELD (DiskPlan, published, FIELD_STRING),
+  FIELD (DiskPlan, device_path, FIELD_STRING),
+  FIELD (DiskPlan, active_path, FIELD_STRING),
+  FIELD (DiskPlan, active_node, FIELD_STRING),
+  FIELD (DiskPlan, active_file_node, FIELD_STRING),
+  FIELD (DiskPlan, active_format, FIELD_STRING),
+  FIELD (DiskPlan, below_node, FIELD_STRING),
+  FIELD (DiskPlan, virtual_size, FIELD_INT64),
+  FIELD (DiskPlan, detect_zeroes, FIELD_STRING),
+  FIELD (DiskPlan, cache_direct, FIELD_BOOLEAN),
+  FIELD (DiskPlan, cache_no_flush, FIELD_BOOLEAN),
+  FIELD (DiskPlan, layer, FIELD_STRING),
+  FIELD (DiskPlan, link_layer, FIELD_BOOLEAN),
+  FIELD (DiskPlan, layer_dev, FIELD_INT64),
+  FIELD (DiskPlan, layer_ino, FIELD_INT64),
+  FIELD (DiskPlan, overlay, FIELD_STRING),
+  FIELD (DiskPlan, backing_name, FIELD_STRING),
+  FIELD (DiskPlan, overlay_dev, FIELD_INT64),
+  FIELD (DiskPlan, overlay_ino, FIELD_INT64),
+  FIELD (DiskPlan, overlay_node, FIELD_STRING),
+  FIELD (DiskPlan, overlay_file_node, FIELD_STRING),
+  FIELD (DiskPlan, layer_node, FIELD_STRING),
+  FIELD (DiskPlan, layer_file_node, FIELD_STRING),
+  FIELD (DiskPlan, unlocked_file_node, FIELD_STRING),
+  { NULL }
+};
+
+/**
+ * disk_plan_to_json:
+ * @self: a plan
+ *
+ * Returns: (transfer full): the plan for the journal
+ */
+JsonNode *
+disk_plan_to_json (const DiskPlan *self)
+{
+  return fields_to_json (disk_plan_fields, self);
+}
+
+/**
+ * disk_plan_from_json:
+ * @json: what the journal holds
+ * @error: return location: AGENT_ERROR_INTERNAL
+ *
+ * Returns: (transfer full): the plan
+ */
+DiskPlan *
+disk_plan_from_json (JsonNode *json, GError **error)
+{
+  g_autoptr (DiskPlan) self = g_new0 (DiskPlan, 1);
+
+  if (!fields_from_json (disk_plan_fields, self, json, error))
+    return NULL;
+  return g_steal_pointer (&self);
+}

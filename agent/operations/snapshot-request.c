@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Knows what a request for a point may say. */
+
+#include "snapshot-request.h"
+
+#include <core/error.h>
+#include <string.h>
+
+#define NAME_BYTES_MAX 255
+#define METADATA_MAX 100        /* a store takes 128 properties, some of which are ours */
+#define METADATA_BYTES_MAX 255
+#define DISKS_MAX 256
+
+static const char *const quiesce_words[] = { "none", "try", "require", NULL };
+static const char *const image_words[] = { "none", "layer", NULL };
+static const char *const parents_words[] = { "upload", "require", "ignore", NULL };
+static const char *const members[] = {
+  "name", "disks", "quiesce", "image", "parents", "metadata", "allow_format_change", "end_jobs",
+  "overlay_folder", "image_ref", NULL
+};
+
+void
+snapshot_request_free (SnapshotRequest *self)
+{
+  if (self == NULL)
+    return;
+  g_free (self->name);
+  g_strfreev (self->disks);
+  g_clear_pointer (&self->metadata, json_object_unref);
+  g_free (self->overlay_folder);
+  g_clear_pointer (&self->image_refs, g_hash_table_unref);
+  g_free (self);
+}
+
+static gboolean
+is_type (JsonNode *node, GType type)
+{
+  return JSON_NODE_HOLDS_VALUE (node) && json_node_get_value_type (node) == type;
+}
+
+static gboolean
+parse_text (JsonObject *json, const char *member, char **text, GError **error)
+{
+  JsonNode *node = json_object_get_member (json, member);
+
+  if (node == NULL || JSON_NODE_HOLDS_NULL (node))
+    return TRUE;
+  if (!is_type (node, G_TYPE_STRING))
+    {
+      agent_set_error (error, AGENT_ERROR_INVALID, NULL, "\"%s\" must be a string", member);
+      return FALSE;
+    }
+  g_free (*text);
+  *text = json_node_dup_string (node);
+  return TRUE;
+}
+
+static gboolean
+parse_flag (JsonObject *json, const char *member, gboolean *flag, GError **error)
+{
+  JsonNode *node = json_object_get_member (json, member);
+
+  if (node == NULL || JSON_NODE_HOLDS_NULL (node))
+    return TRUE;
+  if (!is_type (node, G_TYPE_BOOLEAN))
+    {
+      agent_set_error (error, AGENT_ERROR_INVALID, NULL, "\"%s\" must be true or false", member);
+      return FALSE;
+    }
+  *flag = json_node_get_boolean (node);
+  return TRUE;
+}
+
+/* The index in @words of what the request says, or else of @fallback. */
+static gboolean
+parse_word (JsonObject *json, const char *member, const char *const *words, const char *fallback,
+            guint *index, GError **error)
+{
+  g_autofree char *text = g_strdup (fallback);
+
+  if (!parse_text (json, member, &text, error))
+    return FALSE;
+  for (guint i = 0; words[i] != NULL; i++)
+    if (g_strcmp0 (text, words[i]) == 0)
+      {
+        *index = i;
+        return TRUE;
+      }
+
+  g_autofree char *choice = g_strjoinv (", ", (char **) words);
+  agent_set_error (error, AGENT_ERROR_INVALID, NULL, "\"%s\" must be one of %s", member, choice);
+  return FALSE;
+}
+
+static gboolean
+parse_disks (JsonObject *json, char ***disks, GError **error)
+{
+  JsonNode *node = json_object_get_member (json, "disks");
+  g_autoptr (GStrvBuilder) names = g_strv_builder_new ();
+  JsonArray *array;
+
+  if (node == NULL || JSON_NODE_HOLDS_NULL (node))
+    return TRUE;
+  array = JSON_NODE_HOLDS_ARRAY (node) ? json_node_get_array (node) : NULL;
+  if (array == NULL || json_array_get_length (array) == 0
+      || json_array_get_length (array) > DISKS_MAX)
+    {
+      agent_set_error (error, AGENT_ERROR_INVALID, "leave it out to take all writable disks",
+                       "\"disks\" must be a list of 1 to %d names", DISKS_MAX);
+      return FALSE;
+    }
+  for (guint i = 0; i < json_array_get_length (array); i++)
+    {
+      JsonNode *element = json_array_get_element (array, i);
+
+      if (!is_type (element, G_TYPE_STRING))
+        {
+          agent_set_error (error, AGENT_ERROR_INVALID, NULL, "\"disks\" must hold strings");
+          return FALSE;
+        }
+      g_strv_builder_add (names, json_node_get_string (element));
+    }
+  *disks = g_strv_builder_end (names);
+  return TRUE;
+}
+
+static gboolean
+parse_metadata (JsonObject *json, JsonObject **metadata, GError **error)
+{
+  JsonNode *node = json_object_get_member (json, "metadata");
+  g_autoptr (GList) names = NULL;
+  JsonObject *object;
+
+  if (node == NULL || JSON_NODE_HOLDS_NULL (node))
+    return TRUE;
+  if (!JSON_NODE_HOLDS_OBJECT (node))
+    {
+      agent_set_error (error, AGENT_ERROR_INVALID, NULL,
+                       "\"metadata\" must be an object of strings");
+      return FALSE;
+    }
+  object = json_node_get_object (node);
+  if (json_object_get_size (object) > METADATA_MAX)
+    {
+      agent_set_error (error, AGENT_ERROR_INVALID, NULL, "\"metadata\" has %u items; %d is the most",
+                       json_object_get_size (object), METADATA_MAX);
+      return FALSE;
+    }
+  names = json_object_get_members (object);
+  for (GList *l = names; l != NULL; l = l->next)
+    {
+      const char *name = l->data;
+      JsonNode *value = json_object_get_member (object, name);
+
+      if (*name == '\0' || strlen (name) > METADATA_BYTES_MAX || !is_type (value, G_TYPE_STRING)
+          || strlen (json_node_get_string (value)) > METADATA_BYTES_MAX)
+        {
+          agent_set_error (error, AGENT_ERROR_INVALID, NULL,
+                           "\"metadata\": \"%.40s\" must be a string of at most %d bytes, as its "
+                           "name must", name, METADATA_BYTES_MAX);
+          return FALSE;
+        }
+    }
+  *metadata = json_object_ref (object);
+  return TRUE;
+}
+
+/* "ID" for every disk, or {"disk": "ID"}; over what the guest's configuration says. */
+static gboolean
+parse_image_refs (JsonObject *json, GHashTable *refs, GError **error)
+{
+  JsonNode *node = json_object_get_member (json, "image_ref");
+  g_autoptr (GList) names = NULL;
+  JsonObject *object;
+
+  if (node == NULL || JSON_NODE_HOLDS_NULL (node))
+    return TRUE;
+  if (is_type (node, G_TYPE_STRING))
+    {
+      if (!g_uuid_string_is_valid (json_node_get_string (node)))
+        goto wrong;
+      g_hash_table_replace (refs, g_strdup ("*"), json_node_dup_string (node));
+      return TRUE;
+    }
+  if (!JSON_NODE_HOLDS_OBJECT (node))
+    goto wrong;
+  object = json_node_get_object (node);
+  names = json_object_get_members (object);
+  for (GList *l = names; l != NULL; l = l->next)
+    {
+      JsonNode *id = json_object_get_member (object, l->data);
+
+      if (!is_type (id, G_TYPE_STRING) || !g_uuid_string_is_valid (json_node_get_string (id)))
+        goto wrong;
+      g_hash_table_replace (refs, g_strdup (l->data), json_node_dup_string (id));
+    }
+  return TRUE;
+
+wrong:
+  agent_set_error (error, AGENT_ERROR_INVALID, NULL,
+                   "\"image_ref\" must be an image's UUID, or an object of disk names and UUIDs");
+  return FALSE;
+}
+
+static gboolean
+refuse_unknown_members (JsonObject *json, GError **error)
+{
+  g_autoptr (GList) names = json_object_get_members (json);
+
+  for (GList *l = names; l != NULL; l = l->next)
+    if (!g_strv_contains (members, l->data))
+      {
+        g_autofree char *known = g_strjoinv (", ", (char **) members);
+
+        agent_set_error (error, AGENT_ERROR_INVALID, NULL,
+                         "\"%.40s\" is not known here; known are %s", (const char *) l->data,
+                         known);
+        return FALSE;
+      }
+  return TRUE;
+}
+
+static char *
+default_name (void)
+{
+  g_autoptr (GDateTime) now = g_date_time_new_now_utc ();
+
+  return g_date_time_format (now, "snapshot-%Y%m%d-%H%M%SZ");
+}
+
+/**
+ * snapshot_request_parse:
+ * @json: the request's body
+ * @config: the daemon's defaults
+ * @guest: the guest's settings, which stand where the request is silent
+ * @error: return location; AGENT_ERROR_INVALID names the member and what it may be
+ *
+ * Returns: (transfer full): the request
+ */
+SnapshotRequest *
+snapshot_request_parse (JsonObject *json, const Config *config, const GuestConfig *guest,
+                        GError **error)
+{
+  g_autoptr (SnapshotRequest) self = g_new0 (SnapshotRequest, 1);
+  guint quiesce, image, parents;
+  GHashTableIter iter;
+  gpointer disk, ref;
+
+  self->allow_format_change = guest->allow_format_change;
+  self->overlay_folder = g_strdup (guest->overlay_folder);
+  self->image_refs = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  if (guest->image_refs != NULL)
+    {
+      g_hash_table_iter_init (&iter, guest->image_refs);
+      while (g_hash_table_iter_next (&iter, &disk, &ref))
+        g_hash_table_replace (self->image_refs, g_strdup (disk), g_strdup (ref));
+    }
+
+  if (!refuse_unknown_members (json, error)
+      || !parse_text (json, "name", &self->name, error)
+      || !parse_disks (json, &self->disks, error)
+      || !parse_word (json, "quiesce", quiesce_words, config->quiesce, &quiesce, error)
+      || !parse_word (json, "image", image_words, "layer", &image, error)
+      || !parse_word (json, "parents", parents_words, config->parents, &parents, error)
+      || !parse_metadata (json, &self->metadata, error)
+      || !parse_flag (json, "allow_format_change", &self->allow_format_change, error)
+      || !parse_flag (json, "end_jobs", &self->end_jobs, error)
+      || !parse_text (json, "overlay_folder", &self->overlay_folder, error)
+      || !parse_image_refs (json, self->image_refs, error))
+    return NULL;
+
+  self->quiesce = quiesce;
+  self->upload = image == 1;
+  self->parents = parents;
+  if (self->name == NULL)
+    self->name = default_name ();
+  if (*self->name == '\0' || strlen (self->name) > NAME_BYTES_MAX)
+    {
+      agent_set_error (error, AGENT_ERROR_INVALID, NULL, "\"name\" must have 1 to %d bytes",
+                       NAME_BYTES_MAX);
+      return NULL;
+    }
+  if (self->overlay_folder != NULL && !g_path_is_absolute (self->overlay_folder))
+    {
+      agent_set_error (error, AGENT_ERROR_INVALID, NULL,
+                       "\"overlay_folder\" must be an absolute path");
+      return NULL;
+    }
+  return g_steal_pointer (&self);
+}
+
+/**
+ * snapshot_request_image_ref:
+ * @self: a request
+ * @disk: a disk's name
+ *
+ * Returns: (nullable) (transfer none): the id of the image that the base of @disk came from
+ */
+const char *
+snapshot_request_image_ref (const SnapshotRequest *self, const char *disk)
+{
+  const char *ref = g_hash_table_lookup (self->image_refs, disk);
+
+  return ref != NULL ? ref : g_hash_table_lookup (self->image_refs, "*");
+}

@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Knows how a request for a point becomes an operation: claim the disks, look at them, plan, find out
+ * which layers the store has already, and submit. */
+
+#include "snapshot.h"
+
+#include <core/error.h>
+#include <disk/names.h>
+#include <string.h>
+
+#include "guest-errors.h"
+#include "image-records.h"
+#include "inspect.h"
+#include "quick-backup.h"
+
+/* An image that might hold a layer of the chains; asked after in the store. */
+typedef struct
+{
+  char       *layer_key;        /* (nullable): NULL for an image_ref, which must be there */
+  KnownImage *image;
+} Candidate;
+
+typedef struct
+{
+  Operations      *operations;
+  Guest           *guest;
+  JsonObject      *request_json;
+  char            *idempotency_key;
+  char            *id;          /* the operation's */
+  SnapshotRequest *request;
+  Claim           *claim;
+  Inspection      *inspection;
+  GPtrArray       *chosen;      /* of Disk, of the inspection */
+  GPtrArray       *entries;     /* of GPtrArray of NamesEntry, beside @chosen */
+  GPtrArray       *candidates;  /* of Candidate */
+  guint            next;
+  GHashTable      *known;       /* layer key -> KnownImage */
+} Preparation;
+
+static void
+candidate_free (Candidate *self)
+{
+  g_free (self->layer_key);
+  known_image_free (self->image);
+  g_free (self);
+}
+
+static void
+preparation_free (Preparation *self)
+{
+  g_object_unref (self->operations);
+  g_object_unref (self->guest);
+  json_object_unref (self->request_json);
+  g_free (self->idempotency_key);
+  g_free (self->id);
+  snapshot_request_free (self->request);
+  g_clear_object (&self->claim);
+  inspection_free (self->inspection);
+  g_clear_pointer (&self->chosen, g_ptr_array_unref);
+  g_ptr_array_unref (self->entries);
+  g_ptr_array_unref (self->candidates);
+  g_hash_table_unref (self->known);
+  g_free (self);
+}
+
+/* --- may a point be taken of this guest now? ---------------------------------------------------- */
+
+static gboolean
+check_guest (Guest *guest, const SnapshotRequest *request, GError **error)
+{
+  static const char *const not_now[] = {
+    "inmigrate", "finish-migrate", "postmigrate", "save-vm", "restore-vm", "colo", NULL
+  };
+  const char *run_state = guest_get_run_state (guest);
+
+  if (guest_require_client (guest, error) == NULL)
+    return FALSE;
+  if (run_state != NULL && g_strv_contains (not_now, run_state))
+    {
+      /* QEMU itself would say yes to a snapshot while it is inmigrate. */
+      agent_set_error (error, AGENT_ERROR_CONFLICT, "wait until the migration has ended",
+                       "guest %s is in the state \"%s\"", guest_get_id (guest), run_state);
+      return FALSE;
+    }
+  if (!qmp_features_has_command (guest_get_features (guest), "blockdev-reopen"))
+    {
+      agent_set_error (error, AGENT_ERROR_CONFLICT, "QEMU 6.1 and later have it",
+                       "the QEMU of guest %s has no blockdev-reopen", guest_get_id (guest));
+      return FALSE;
+    }
+  if (request->quiesce == QUIESCE_REQUIRE && guest_get_config (guest)->agent == NULL)
+    {
+      agent_set_error (error, AGENT_ERROR_CONFLICT, "attach the guest with its agent's socket",
+                       "guest %s is to be quiesced, but the socket of its guest agent is not known",
+                       guest_get_id (guest));
+      return FALSE;
+    }
+  return TRUE;
+}
+
+static void
+add_node_jobs (QmpNode *node, GPtrArray *names)
+{
+  for (guint i = 0; i < node->jobs->len; i++)
+    if (!g_ptr_array_find_with_equal_func (names, g_ptr_array_index (node->jobs, i), g_str_equal,
+                                           NULL))
+      g_ptr_array_add (names, g_ptr_array_index (node->jobs, i));
+}
+
+/* The block jobs that hold a node of the disk's chain. */
+static GPtrArray *
+jobs_of_disk (QmpGraph *graph, Disk *disk)
+{
+  GPtrArray *names = g_ptr_array_new ();
+
+  for (guint i = 0; i < disk->layers->len; i++)
+    {
+      const Layer *layer = g_ptr_array_index (disk->layers, i);
+      QmpNode *node = qmp_graph_find_node (graph, layer->node);
+
+      if (node != NULL)
+        add_node_jobs (node, names);
+    }
+  return names;
+}
+
+static gboolean
+collect_jobs (Preparation *self, GStrvBuilder *ending, GError **error)
+{
+  for (guint i = 0; i < self->chosen->len; i++)
+    {
+      Disk *disk = g_ptr_array_index (self->chosen, i);
+      g_autoptr (GPtrArray) names = jobs_of_disk (self->inspection->graph, disk);
+
+      for (guint j = 0; j < names->len; j++)
+        {
+          const char *name = g_ptr_array_index (names, j);
+
+          if (!self->request->end_jobs)
+            {
+              agent_set_error (error, AGENT_ERROR_CONFLICT,
+                               "wait for it, or have it ended first (end_jobs)",
+                               "disk %s: QEMU's block job \"%s\" works on it", disk->name, name);
+              return FALSE;
+            }
+          g_strv_builder_add (ending, name);
+        }
+    }
+  return TRUE;
+}
+
+/* --- the plan ----------------------------------------------------------------------------------- */
+
+static QuickBackup *
+make_plan (Preparation *self, GError **error)
+{
+  g_autoptr (QuickBackup) job = quick_backup_new ();
+  g_autoptr (GStrvBuilder) ending = g_strv_builder_new ();
+  const char *guest = guest_get_id (self->guest);
+
+  if (!collect_jobs (self, ending, error))
+    return NULL;
+  job->jobs = g_strv_builder_end (ending);
+  job->name = g_strdup (self->request->name);
+  job->quiesce_policy = guest_get_config (self->guest)->agent != NULL ? self->request->quiesce
+                                                                     : QUIESCE_NONE;
+  job->was_running = g_strcmp0 (guest_get_run_state (self->guest), "running") == 0;
+  job->pid = guest_get_pid (self->guest);
+  job->start_time = (gint64) guest_get_start_time (self->guest);
+
+  for (guint i = 0; i < self->chosen->len; i++)
+    {
+      Disk *disk = g_ptr_array_index (self->chosen, i);
+      DiskPlan *plan = snapshot_plan_disk (disk, i, g_ptr_array_index (self->entries, i),
+                                           self->request, guest, self->id,
+                                           self->inspection->reopen_kills, error);
+      g_autofree char *image_name = NULL;
+
+      if (plan == NULL)
+        return NULL;
+      g_ptr_array_add (job->disks, plan);
+      if (!self->request->upload)
+        continue;
+      image_name = self->chosen->len == 1 ? g_strdup (self->request->name)
+                                          : g_strdup_printf ("%s/%s", self->request->name,
+                                                             disk->name);
+      if (!upload_plan_disk (disk, plan->layer, self->request, guest, image_name, self->id,
+                             self->known, job->uploads, error))
+        return NULL;
+    }
+  return g_steal_pointer (&job);
+}
+
+static void
+submit (GTask *task)
+{
+  Preparation *self = g_task_get_task_data (task);
+  g_autoptr (JsonObject) plan = json_object_new ();
+  g_autoptr (QuickBackup) job = NULL;
+  GError *error = NULL;
+  Operation *operation;
+
+  job = make_plan (self, &error);
+  if (job == NULL)
+    {
+      g_task_return_error (task, error);
+      return;
+    }
+  quick_backup_save_plan (job, plan);
+  operation = engine_submit (operations_get_engine (self->operations), quick_backup_workflow.kind,
+                             self->id, self->claim, self->request_json, plan,
+                             self->idempotency_key, &error);
+  if (operation != NULL)
+    g_task_return_pointer (task, g_object_ref (operation), g_object_unref);
+  else
+    g_task_return_error (task, error);
+}
+
+/* --- what the store has already ----------------------------------------------------------------- */
+
+static void ask_store (GTask *task);
+
+static void
+on_image (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (GTask) task = user_data;
+  Preparation *self = g_task_get_task_data (task);
+  Candidate *candidate = g_ptr_array_index (self->candidates, self->next);
+  g_autoptr (ImageInfo) info = NULL;
+  g_autoptr (GError) error = NULL;
+
+  info = image_store_get_finish (AGENT_IMAGE_STORE (source), result, &error);
+  if (info == NULL && !g_error_matches (error, AGENT_ERROR, AGENT_ERROR_NOT_FOUND))
+    {
+      g_task_return_error (task, g_steal_pointer (&error));
+      return;
+    }
+  if (info != NULL && g_strcmp0 (info->status, "active") == 0)
+    {
+      if (candidate->layer_key != NULL
+          && !g_hash_table_contains (self->known, candidate->layer_key))
+        g_hash_table_insert (self->known, g_strdup (candidate->layer_key),
+                             g_steal_pointer (&candidate->image));
+    }
+  else if (candidate->layer_key == NULL)
+    {
+      g_task_return_error (task, agent_error_new (AGENT_ERROR_CONFLICT,
+                                                  "name an image that is there and active",
+                                                  "image_ref: the store has no image %s",
+                                                  candidate->image->image_id));
+      return;
+    }
+  self->next++;
+  ask_store (task);
+}
+
+static void
+ask_store (GTask *task)
+{
+  Preparation *self = g_task_get_task_data (task);
+
+  if (self->next == self->candidates->len)
+    submit (task);
+  else
+    {
+      Candidate *candidate = g_ptr_array_index (self->candidates, self->next);
+
+      image_store_get_async (operations_get_store (self->operations), candidate->image->image_id,
+                             g_task_get_cancellable (task), on_image, g_object_ref (task));
+    }
+}
+
+static void
+add_candidate (Preparation *self, const char *layer_key, KnownImage *image)
+{
+  Candidate *candidate = g_new0 (Candidate, 1);
+
+  candidate->layer_key = g_strdup (layer_key);
+  candidate->image = image;
+  g_ptr_array_add (self->candidates, candidate);
+}
+
+static gboolean
+collect_candidates (Preparation *self, Disk *disk, GError **error)
+{
+  const char *store = image_store_get_name (operations_get_store (self->operations));
+  const char *reference = snapshot_request_image_ref (self->request, disk->name);
+
+  if (reference != NULL && disk->layers->len > 1)
+    add_candidate (self, NULL, known_image_new (reference, NULL));
+  for (guint i = 1; i < disk->layers->len; i++)
+    {
+      const Layer *layer = g_ptr_array_index (disk->layers, i);
+      g_autofree char *key = upload_layer_key (layer->facts.dev, layer->facts.ino);
+      g_autoptr (GPtrArray) images = NULL;
+
+      if (!layer->known)
+        continue;
+      images = image_records_of_layer (operations_get_journal (self->operations), store,
+                                       &layer->facts, error);
+      if (images == NULL)
+        return FALSE;
+      for (guint j = 0; j < images->len; j++)
+        {
+          const KnownImage *image = g_ptr_array_index (images, j);
+
+          add_candidate (self, key, known_image_new (image->image_id, image->parent_image));
+        }
+    }
+  return TRUE;
+}
+
+/* --- looking ------------------------------------------------------------------------------------ */
+
+static void
+on_named (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (GTask) task = user_data;
+  Preparation *self = g_task_get_task_data (task);
+  GError *error = NULL;
+
+  if (!g_task_propagate_boolean (G_TASK (result), &error))
+    {
+      g_task_return_error (task, error);
+      return;
+    }
+  for (guint i = 0; self->request->upload && i < self->chosen->len; i++)
+    if (!collect_candidates (self, g_ptr_array_index (self->chosen, i), &error))
+      {
+        g_task_return_error (task, error);
+        return;
+      }
+  ask_store (task);
+}
+
+static void
+list_names (GTask *task, gpointer source, gpointer task_data, GCancellable *cancellable)
+{
+  Preparation *self = task_data;
+  GError *error = NULL;
+
+  for (guint i = 0; i < self->chosen->len; i++)
+    {
+      g_autofree char *published = snapshot_plan_published (g_ptr_array_index (self->chosen, i),
+                                                            self->request,
+                                                            guest_get_id (self->guest));
+      GPtrArray *entries = names_list (published, &error);
+
+      if (entries == NULL)
+        {
+          g_task_return_error (task, error);
+          return;
+        }
+      g_ptr_array_add (self->entries, entries);
+    }
+  g_task_return_boolean (task, TRUE);
+}
+
+static gboolean
+choose_disks (Preparation *self, GError **error)
+{
+  g_autoptr (GPtrArray) names = g_ptr_array_new ();
+
+  self->chosen = snapshot_select (self->inspection->disks, self->request, error);
+  if (self->chosen == NULL)
+    return FALSE;
+  for (guint i = 0; i < self->chosen->len; i++)
+    g_ptr_array_add (names, ((Disk *) g_ptr_array_index (self->chosen, i))->name);
+  g_ptr_array_add (names, NULL);
+  claim_narrow (self->claim, (const char *const *) names->pdata);
+  return TRUE;
+}
+
+static void
+on_inspected (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (GTask) task = user_data;
+  Preparation *self = g_task_get_task_data (task);
+  g_autoptr (GTask) naming = NULL;
+  GError *error = NULL;
+
+  self->inspection = inspect_finish (result, &error);
+  if (self->inspection == NULL || !choose_disks (self, &error))
+    {
+      g_task_return_error (task, error);
+      return;
+    }
+  naming = g_task_new (NULL, NULL, on_named, g_object_ref (task));
+  g_task_set_task_data (naming, self, NULL);
+  g_task_run_in_thread (naming, list_names);
+}
+
+/**
+ * snapshot_prepare_async:
+ * @operations: the operations
+ * @guest: the guest
+ * @request: the request's body
+ * @idempotency_key: (nullable): the same key and request give the same operation
+ * @cancellable: (nullable)
+ * @callback: called with the result
+ * @user_data: for @callback
+ */
+void
+snapshot_prepare_async (Operations *operations, Guest *guest, JsonObject *request,
+                        const char *idempotency_key, GCancellable *cancellable,
+                        GAsyncReadyCallback callback, gpointer user_data)
+{
+  g_autoptr (GTask) task = g_task_new (NULL, cancellable, callback, user_data);
+  Engine *engine = operations_get_engine (operations);
+  Preparation *self = g_new0 (Preparation, 1);
+  GError *error = NULL;
+  Operation *repeated;
+
+  self->operations = g_object_ref (operations);
+  self->guest = g_object_ref (guest);
+  self->request_json = json_object_ref (request);
+  self->idempotency_key = g_strdup (idempotency_key);
+  self->id = g_uuid_string_random ();
+  self->entries = g_ptr_array_new_with_free_func ((GDestroyNotify) g_ptr_array_unref);
+  self->candidates = g_ptr_array_new_with_free_func ((GDestroyNotify) candidate_free);
+  self->known = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
+                                       (GDestroyNotify) known_image_free);
+  g_task_set_task_data (task, self, (GDestroyNotify) preparation_free);
+
+  repeated = engine_repeated (engine, idempotency_key, guest_get_id (guest), request, &error);
+  if (repeated != NULL)
+    {
+      g_task_return_pointer (task, g_object_ref (repeated), g_object_unref);
+      return;
+    }
+  if (error == NULL)
+    self->request = snapshot_request_parse (request, operations_get_config (operations),
+                                            guest_get_config (guest), &error);
+  if (self->request != NULL && check_guest (guest, self->request, &error))
+    self->claim = engine_claim (engine, guest_get_id (guest), NULL, self->id, &error);
+  if (self->claim == NULL)
+    g_task_return_error (task, error);
+  else
+    inspect_async (guest, cancellable, on_inspected, g_object_ref (task));
+}
+
+/**
+ * snapshot_prepare_finish:
+ * @result: the result
+ * @error: return location: AGENT_ERROR INVALID, NOT_FOUND, CONFLICT, UNAVAILABLE, TIMEOUT, GUEST, STORE
+ *
+ * Returns: (transfer full): the operation, running
+ */
+Operation *
+snapshot_prepare_finish (GAsyncResult *result, GError **error)
+{
+  return g_task_propagate_pointer (G_TASK (result), error);
+}

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Knows which layers have to go to the store so that a point can be restored from it: pure functions. */
+
+#include "upload-plan.h"
+
+#include <core/error.h>
+#include <string.h>
+
+#include "fields.h"
+
+void
+upload_plan_free (UploadPlan *self)
+{
+  if (self == NULL)
+    return;
+  g_free (self->image_id);
+  g_free (self->name);
+  g_free (self->disk);
+  g_free (self->path);
+  g_free (self->format);
+  g_free (self->parent_image);
+  g_free (self->chain);
+  g_free (self);
+}
+
+static const Field upload_plan_fields[] = {
+  FIELD (UploadPlan, image_id, FIELD_STRING),
+  FIELD (UploadPlan, name, FIELD_STRING),
+  FIELD (UploadPlan, disk, FIELD_STRING),
+  FIELD (UploadPlan, path, FIELD_STRING),
+  FIELD (UploadPlan, dev, FIELD_INT64),
+  FIELD (UploadPlan, ino, FIELD_INT64),
+  FIELD (UploadPlan, format, FIELD_STRING),
+  FIELD (UploadPlan, parent_image, FIELD_STRING),
+  FIELD (UploadPlan, chain, FIELD_STRING),
+  FIELD (UploadPlan, has_backing, FIELD_BOOLEAN),
+  FIELD (UploadPlan, is_point, FIELD_BOOLEAN),
+  FIELD (UploadPlan, virtual_size, FIELD_INT64),
+  { NULL }
+};
+
+/**
+ * upload_plan_to_json:
+ * @self: a plan
+ *
+ * Returns: (transfer full): the plan for the journal
+ */
+JsonNode *
+upload_plan_to_json (const UploadPlan *self)
+{
+  return fields_to_json (upload_plan_fields, self);
+}
+
+/**
+ * upload_plan_from_json:
+ * @json: what the journal holds
+ * @error: return location: AGENT_ERROR_INTERNAL
+ *
+ * Returns: (transfer full): the plan
+ */
+UploadPlan *
+upload_plan_from_json (JsonNode *json, GError **error)
+{
+  g_autoptr (UploadPlan) self = g_new0 (UploadPlan, 1);
+
+  if (!fields_from_json (upload_plan_fields, self, json, error))
+    return NULL;
+  return g_steal_pointer (&self);
+}
+
+/**
+ * known_image_new:
+ * @image_id: an image's id
+ * @parent_image: (nullable): its parent's
+ *
+ * Returns: (transfer full): what is known of it
+ */
+KnownImage *
+known_image_new (const char *image_id, const char *parent_image)
+{
+  KnownImage *self = g_new0 (KnownImage, 1);
+
+  self->image_id = g_strdup (image_id);
+  self->parent_image = g_strdup (parent_image);
+  return self;
+}
+
+void
+known_image_free (KnownImage *self)
+{
+  if (self == NULL)
+    return;
+  g_free (self->image_id);
+  g_free (self->parent_image);
+  g_free (self);
+}
+
+/**
+ * upload_layer_key:
+ * @dev: device of the layer's file
+ * @ino: its inode
+ *
+ * Returns: (transfer full): a key for hash tables
+ */
+char *
+upload_layer_key (guint64 dev, guint64 ino)
+{
+  return g_strdup_printf ("%" G_GUINT64_FORMAT ":%" G_GUINT64_FORMAT, dev, ino);
+}
+
+/**
+ * upload_image_id:
+ * @operation: the operation's id
+ * @index: the image's place in it
+ * @attempt: 0, and one more each time that the uploads start anew: an id once deleted is never free again
+ *
+ * Returns: (transfer full): a UUID (version 8: made of a hash of our own choice)
+ */
+char *
+upload_image_id (const char *operation, guint index, guint attempt)
+{
+  g_autofree char *seed = g_strdup_printf ("%s/image/%u/%u", operation, index, attempt);
+  g_autofree char *hash = g_compute_checksum_for_string (G_CHECKSUM_SHA256, seed, -1);
+
+  return g_strdup_printf ("%.8s-%.4s-8%.3s-a%.3s-%.12s", hash, hash + 8, hash + 12, hash + 15,
+                          hash + 18);
+}
+
+/* The upload of one layer, whose parent is known by now. */
+static UploadPlan *
+plan_layer (Disk *disk, guint depth, const char *path, const KnownImage *parent, const char *chain,
+            const char *guest, const char *image_name, const char *operation, guint index)
+{
+  Layer *layer = g_ptr_array_index (disk->layers, depth);
+  g_autofree char *file = g_path_get_basename (path);
+  UploadPlan *self = g_new0 (UploadPlan, 1);
+
+  self->is_point = depth == 0;
+  self->image_id = upload_image_id (operation, index, 0);
+  self->name = self->is_point ? g_strdup (image_name)
+                              : g_strdup_printf ("%s/%s/%s", guest, disk->name, file);
+  self->disk = g_strdup (disk->name);
+  self->path = g_strdup (path);
+  self->dev = (gint64) layer->facts.dev;
+  self->ino = (gint64) layer->facts.ino;
+  self->format = g_strdup (layer->format);
+  self->parent_image = parent != NULL ? g_strdup (parent->image_id) : NULL;
+  self->chain = g_strdup (chain);
+  self->has_backing = depth + 1 < disk->layers->len && strcmp (layer->format, "qcow2") == 0;
+  self->virtual_size = layer->virtual_size;
+  return self;
+}
+
+static gboolean
+check_uploadable (Disk *disk, Layer *layer, GError **error)
+{
+  if (layer->path == NULL || !layer->known)
+    agent_set_error (error, AGENT_ERROR_CONFLICT,
+                     "say which image its base came from (image_ref), or parents: ignore",
+                     "disk %s: the layer on node %s is no local file and cannot be uploaded",
+                     disk->name, layer->node);
+  else if (layer->has_data_file)
+    agent_set_error (error, AGENT_ERROR_CONFLICT, "take the point without an image (image: none)",
+                     "disk %s: %s keeps its data in an external file; it would not be whole in a "
+                     "store", disk->name, layer->path);
+  else
+    return TRUE;
+  return FALSE;
+}
+
+/* The parent that the layer above @depth has in the store; NULL when there is none, which is an error
+ * unless the policy ignores it. */
+static gboolean
+find_parent (Disk *disk, guint depth, const SnapshotRequest *request, GHashTable *known,
+             const KnownImage *below, const KnownImage **parent, GError **error)
+{
+  Layer *layer = g_ptr_array_index (disk->layers, depth);
+  g_autofree char *key = upload_layer_key (layer->facts.dev, layer->facts.ino);
+  const KnownImage *image = layer->known ? g_hash_table_lookup (known, key) : NULL;
+
+  *parent = NULL;
+  /* An image over another parent than the one we would name is of no use. */
+  if (image != NULL
+      && g_strcmp0 (image->parent_image, below != NULL ? below->image_id : NULL) == 0)
+    *parent = image;
+  else if (request->parents == PARENTS_REQUIRE)
+    {
+      agent_set_error (error, AGENT_ERROR_CONFLICT,
+                       "parents: upload sends what is missing; image_ref names the image that the "
+                       "base came from",
+                       "disk %s: the layer %s is in no store, so the point could not be restored",
+                       disk->name, layer->path != NULL ? layer->path : layer->node);
+      return FALSE;
+    }
+  return TRUE;
+}
+
+static char *
+prepend (const char *id, const char *chain)
+{
+  return *chain != '\0' ? g_strdup_printf ("%s,%s", id, chain) : g_strdup (id);
+}
+
+/**
+ * upload_plan_disk:
+ * @disk: a disk whose active layer is about to freeze
+ * @layer: that layer's name for life
+ * @request: the request
+ * @guest: the guest's id
+ * @image_name: the point's image's name
+ * @operation: the operation's id
+ * @known: what is in the store; the images planned here are added
+ * @uploads: (element-type UploadPlan): appended to
+ * @error: return location: AGENT_ERROR_CONFLICT
+ *
+ * Returns: whether the policy on parents can be kept
+ */
+gboolean
+upload_plan_disk (Disk *disk, const char *layer, const SnapshotRequest *request, const char *guest,
+                  const char *image_name, const char *operation, GHashTable *known,
+                  GPtrArray *uploads, GError **error)
+{
+  const char *reference = snapshot_request_image_ref (request, disk->name);
+  g_autofree char *chain = g_strdup ("");
+  const KnownImage *below = NULL;
+  g_autoptr (GPtrArray) references = g_ptr_array_new_with_free_func (
+      (GDestroyNotify) known_image_free);
+
+  for (guint depth = disk->layers->len; depth-- > 0;)
+    {
+      Layer *file = g_ptr_array_index (disk->layers, depth);
+      const char *path = depth == 0 ? layer : file->path;
+      const KnownImage *found = NULL;
+      UploadPlan *upload;
+      KnownImage *planned;
+      char *longer;
+
+      if (depth > 0 && depth == disk->layers->len - 1 && reference != NULL)
+        {
+          g_ptr_array_add (references, known_image_new (reference, NULL));
+          found = g_ptr_array_index (references, references->len - 1);
+        }
+      else if (depth > 0)
+        {
+          if (!find_parent (disk, depth, request, known, below, &found, error))
+            return FALSE;
+          if (found == NULL && request->parents == PARENTS_IGNORE)
+            continue;
+        }
+      if (found == NULL)
+        {
+          if (!check_uploadable (disk, file, error))
+            return FALSE;
+          upload = plan_layer (disk, depth, path, below, chain, guest, image_name, operation,
+                               uploads->len);
+          g_ptr_array_add (uploads, upload);
+          planned = known_image_new (upload->image_id, upload->parent_image);
+          g_hash_table_replace (known, upload_layer_key (file->facts.dev, file->facts.ino),
+                                planned);
+          found = planned;
+        }
+      longer = prepend (found->image_id, chain);
+      g_free (chain);
+      chain = longer;
+      below = found;
+    }
+  return TRUE;
+}

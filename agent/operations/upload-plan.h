@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <disk/disk.h>
+
+#include "snapshot-request.h"
+
+G_BEGIN_DECLS
+
+/* One image to be uploaded. */
+typedef struct
+{
+  char    *image_id;
+  char    *name;
+  char    *disk;
+  char    *path;                /* the layer's file, by its name for life */
+  gint64   dev;
+  gint64   ino;
+  char    *format;
+  char    *parent_image;        /* (nullable): it stands alone, or its parent is in no store */
+  char    *chain;               /* parents' image ids, nearest first, separated by commas */
+  gboolean has_backing;         /* the header names a backing file, to be blanked */
+  gboolean is_point;            /* the frozen layer itself; else a parent that was missing */
+  gint64   virtual_size;        /* bytes */
+} UploadPlan;
+
+void        upload_plan_free      (UploadPlan *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (UploadPlan, upload_plan_free)
+
+JsonNode   *upload_plan_to_json   (const UploadPlan *self) G_GNUC_WARN_UNUSED_RESULT;
+UploadPlan *upload_plan_from_json (JsonNode *json, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* An image that holds a layer already, and is in the store. */
+typedef struct
+{
+  char *image_id;
+  char *parent_image;           /* (nullable) */
+} KnownImage;
+
+KnownImage *known_image_new       (const char *image_id, const char *parent_image);
+void        known_image_free      (KnownImage *self);
+
+/* "DEV:INO": how @known of upload_plan_disk() finds the layers. */
+char       *upload_layer_key      (guint64 dev, guint64 ino);
+
+/* What has to go up so that the point of @disk can be restored: missing parents first, bottom up, then the layer
+ * that is about to freeze. Appends UploadPlans to @uploads and what will be known of their layers to @known, which maps
+ * upload_layer_key() to KnownImage. @layer: the active layer's name for life. Pure. AGENT_ERROR_CONFLICT when a parent is
+ * in no store and the policy is to require it, or it cannot be uploaded. */
+gboolean    upload_plan_disk      (Disk *disk, const char *layer, const SnapshotRequest *request,
+                                   const char *guest, const char *image_name,
+                                   const char *operation, GHashTable *known, GPtrArray *uploads,
+                                   GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* A UUID that derives from the operation's: the same each time it is asked for. */
+char       *upload_image_id       (const char *operation, guint index, guint attempt);
+
+G_END_DECLS

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Knows how to take back the preparations of a point that was not taken. It judges by what QEMU and the
+ * files say: an overlay that anybody has open stays, and so does the name that leads to it. */
+
+#include "quick-backup.h"
+
+#include <core/error.h>
+#include <disk/qcow2.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "guest-errors.h"
+#include "point-facts.h"
+
+typedef struct
+{
+  QuickBackup *job;
+  GTask       *step;
+} Withdrawal;
+
+/* A crash between making the overlay and writing down its inode leaves a file of which only the name and the header tell
+ * that it is ours. */
+static gboolean
+is_our_overlay (const DiskPlan *disk, const FileFacts *facts)
+{
+  g_autoptr (Qcow2Header) header = NULL;
+  int fd;
+
+  if (disk->overlay_ino != 0)
+    return facts->dev == (guint64) disk->overlay_dev && facts->ino == (guint64) disk->overlay_ino;
+  fd = open (disk->overlay, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0)
+    return FALSE;
+  header = qcow2_header_read (fd, NULL);
+  close (fd);
+  return facts->size == 0
+         || (header != NULL && g_strcmp0 (header->backing_name, disk->backing_name) == 0
+             && header->virtual_size == (guint64) disk->virtual_size);
+}
+
+/* The published name goes back first, so that it never leads nowhere. */
+static gboolean
+withdraw_overlay (const DiskPlan *disk, const FileFacts *overlay, GError **error)
+{
+  g_autoptr (GError) problem = NULL;
+  FileFacts published = { 0 };
+
+  if (files_look (disk->published, &published, &problem)
+      && published.dev == overlay->dev && published.ino == overlay->ino)
+    {
+      if (disk->device_path != NULL
+              ? !files_remove (disk->published, overlay->dev, overlay->ino, error)
+              : !files_publish (disk->layer, disk->published, overlay->ino, error))
+        return FALSE;
+    }
+  if (problem != NULL)
+    {
+      g_propagate_error (error, g_steal_pointer (&problem));
+      return FALSE;
+    }
+  return files_remove (disk->overlay, overlay->dev, overlay->ino, error);
+}
+
+static gboolean
+withdraw_disk (const DiskPlan *disk, const DiskFacts *facts, GError **error)
+{
+  g_autoptr (GError) problem = NULL;
+  FileFacts overlay = { 0 };
+
+  if (facts->overlay_in_chain)
+    return TRUE;
+  if (files_look (disk->overlay, &overlay, &problem) && is_our_overlay (disk, &overlay)
+      && !withdraw_overlay (disk, &overlay, error))
+    return FALSE;
+  if (problem != NULL)
+    {
+      g_propagate_error (error, g_steal_pointer (&problem));
+      return FALSE;
+    }
+  /* A name for life that nobody came to use. */
+  return !disk->link_layer || facts->layer_by_own_name
+         || files_remove (disk->layer, (guint64) disk->layer_dev, (guint64) disk->layer_ino, error);
+}
+
+static void
+withdraw_files (GTask *task, gpointer source, gpointer task_data, GCancellable *cancellable)
+{
+  QuickBackup *job = task_data;
+  GError *error = NULL;
+
+  for (guint i = 0; i < job->disks->len; i++)
+    if (!withdraw_disk (g_ptr_array_index (job->disks, i), &job->facts[i], &error))
+      {
+        g_task_return_error (task, error);
+        return;
+      }
+  g_task_return_boolean (task, TRUE);
+}
+
+static void
+on_files (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autofree Withdrawal *call = user_data;
+  GError *error = NULL;
+
+  if (g_task_propagate_boolean (G_TASK (result), &error))
+    quick_backup_step_done (call->step);
+  else
+    quick_backup_step_failed (call->step, error);
+}
+
+static void
+on_nodes (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autofree Withdrawal *call = user_data;
+  g_autoptr (GTask) task = NULL;
+  GError *error = NULL;
+
+  if (!qmp_batch_run_finish (QMP_BATCH (source), result, &error))
+    {
+      quick_backup_step_failed (call->step, guest_error_name (call->job->guest, error));
+      return;
+    }
+  task = g_task_new (NULL, NULL, on_files, call);
+  g_task_set_task_data (task, call->job, NULL);
+  g_task_run_in_thread (task, withdraw_files);
+  g_steal_pointer (&call);
+}
+
+static void
+delete_node (QmpBatch *batch, const char *node)
+{
+  qmp_batch_add_tolerant (batch, "blockdev-del", qmp_args ("node-name", "s", node, NULL));
+}
+
+static void
+on_facts (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  Withdrawal *call = user_data;
+  QuickBackup *job = call->job;
+  g_autoptr (QmpBatch) batch = qmp_batch_new ();
+  GError *error = NULL;
+  QmpClient *client = NULL;
+
+  if (g_task_propagate_boolean (G_TASK (result), &error))
+    client = guest_require_client (job->guest, &error);
+  if (client == NULL)
+    {
+      quick_backup_step_failed (call->step, error);
+      g_free (call);
+      return;
+    }
+  for (guint i = 0; i < job->disks->len; i++)
+    {
+      const DiskPlan *disk = g_ptr_array_index (job->disks, i);
+
+      if (!job->facts[i].overlay_in_chain)
+        {
+          delete_node (batch, disk->overlay_node);
+          delete_node (batch, disk->overlay_file_node);
+        }
+      /* In use they refuse to go, which is right. */
+      delete_node (batch, disk->layer_node);
+      delete_node (batch, disk->layer_file_node);
+      delete_node (batch, disk->unlocked_file_node);
+    }
+  qmp_batch_run_async (batch, client, GUEST_COMMAND_DEADLINE_MS, NULL, on_nodes, call);
+}
+
+void
+quick_backup_withdraw (GTask *step, gpointer user_data)
+{
+  QuickBackup *job = user_data;
+  Withdrawal *call;
+
+  /* What has become the chain of the guest is not taken back: the point stays. */
+  if (job->point == POINT_TAKEN)
+    {
+      quick_backup_step_done (step);
+      return;
+    }
+  call = g_new0 (Withdrawal, 1);
+  call->job = job;
+  call->step = step;
+  point_facts_ask (g_task_new (NULL, NULL, on_facts, call), job);
+}

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Knows who may ask: on the Unix socket, whom its mode lets in; on TCP, who has the token. And
+ * nobody whose browser was talked into asking: its request carries a Host or an Origin that is not
+ * ours. */
+
+#include "access.h"
+
+#include "listen.h"
+
+#include <core/error.h>
+
+#include <string.h>
+
+#define TOKEN_LENGTH_MIN 16
+#define TOKEN_SIZE_MAX   4096
+
+struct _Access
+{
+  char *token;                  /* (nullable): no TCP then */
+  char *listen_host;            /* (nullable) */
+};
+
+static char *
+read_token (const char  *path,
+            GError     **error)
+{
+  g_autofree char *text = NULL;
+  gsize length;
+
+  if (!g_file_get_contents (path, &text, &length, error))
+    {
+      g_prefix_error (error, "[rest] token-file: ");
+      return NULL;
+    }
+
+  g_strstrip (text);
+  if (length > TOKEN_SIZE_MAX || strlen (text) < TOKEN_LENGTH_MIN)
+    {
+      agent_set_error (error, AGENT_ERROR_INVALID,
+                       "Make one with: openssl rand -hex 32",
+                       "[rest] token-file %s: a token has %d to %d characters", path,
+                       TOKEN_LENGTH_MIN, TOKEN_SIZE_MAX);
+      return NULL;
+    }
+  for (const char *c = text; *c != '\0'; c++)
+    if (!g_ascii_isgraph (*c))
+      {
+        agent_set_error (error, AGENT_ERROR_INVALID, "Make one with: openssl rand -hex 32",
+                         "[rest] token-file %s: a token is one word of plain ASCII", path);
+        return NULL;
+      }
+  return g_steal_pointer (&text);
+}
+
+/**
+ * access_new:
+ * @config: the settings
+ * @error: return location
+ *
+ * Reads the token, if there is something to listen on that needs one.
+ *
+ * Returns: (transfer full): the rules; on error %NULL with %AGENT_ERROR_INVALID or a #GFileError
+ */
+Access *
+access_new (const Config  *config,
+            GError       **error)
+{
+  g_autoptr (Access) self = g_new0 (Access, 1);
+
+  if (config->listen == NULL)
+    return g_steal_pointer (&self);
+
+  if (config->token_file == NULL)
+    {
+      agent_set_error (error, AGENT_ERROR_INVALID,
+                       "Set token-file in [rest], or leave listen out and use the Unix socket.",
+                       "[rest] listen is set, and token-file is not");
+      return NULL;
+    }
+  self->token = read_token (config->token_file, error);
+  if (self->token == NULL || !listen_split_host (config->listen, &self->listen_host, error))
+    return NULL;
+  return g_steal_pointer (&self);
+}
+
+void
+access_free (Access *self)
+{
+  g_free (self->token);
+  g_free (self->listen_host);
+  g_free (self);
+}
+
+static gboolean
+is_unix (SoupServerMessage *message)
+{
+  return g_socket_get_family (soup_server_message_get_socket (message)) == G_SOCKET_FAMILY_UNIX;
+}
+
+/* "host", "host:port" or "[v6]:port", without the port and the brackets; NULL for anything else. */
+static char *
+split_off_port (const char *host)
+{
+  const char *end = host[0] == '[' ? strchr (host, ']') : host + strcspn (host, ":");
+  const char *port;
+
+  if (end == NULL)
+    return NULL;
+  port = host[0] == '[' ? end + 1 : end;
+  if (*port != '\0' && (*port != ':' || strspn (port + 1, "0123456789") != strlen (port + 1)))
+    return NULL;
+  return host[0] == '[' ? g_strndup (host + 1, (gsize) (end - host - 1))
+                        : g_strndup (host, (gsize) (end - host));
+}
+
+/* Whether @host is the address that the client has connected to: of use where we listen on all. */
+static gboolean
+is_local_address (SoupServerMessage *message,
+                  const char        *host)
+{
+  GSocketAddress *local = soup_server_message_get_local_address (message);
+  g_autoptr (GInetAddress) named = g_inet_address_new_from_string (host);
+
+  return named != NULL && G_IS_INET_SOCKET_ADDRESS (local) &&
+         g_inet_address_equal (named, g_inet_socket_address_get_address (
+                                        G_INET_SOCKET_ADDRESS (local)));
+}
+
+static gboolean
+is_our_name (const Access      *self,
+             SoupServerMessage *message,
+             const char        *header)
+{
+  g_autofree char *host = split_off_port (header);
+
+  if (host == NULL)
+    return FALSE;
+  if (g_ascii_strcasecmp (host, "localhost") == 0 || g_str_equal (host, "127.0.0.1") ||
+      g_str_equal (host, "::1"))
+    return TRUE;
+  if (is_unix (message))
+    return host[0] == '\0' || g_ascii_strcasecmp (host, "qsnapd") == 0;
+  return (self->listen_host != NULL && g_ascii_strcasecmp (host, self->listen_host) == 0) ||
+         is_local_address (message, host);
+}
+
+static gboolean
+check_host (const Access      *self,
+            SoupServerMessage *message,
+            const char        *host,
+            GError           **error)
+{
+  /* HTTP/1.0 need not say; a target in absolute form counts, whatever the header says. */
+  GUri *uri = soup_server_message_get_uri (message);
+  g_autofree char *target = strchr (g_uri_get_host (uri), ':') != NULL
+                            ? g_strdup_printf ("[%s]", g_uri_get_host (uri))
+                            : g_strdup (g_uri_get_host (uri));
+
+  if ((host == NULL || is_our_name (self, message, host)) && is_our_name (self, message, target))
+    return TRUE;
+
+  agent_set_error (error, AGENT_ERROR_FORBIDDEN,
+                   "Address the daemon as localhost, or as what [rest] listen says.",
+                   "the request is for another host than this one");
+  return FALSE;
+}
+
+static gboolean
+check_origin (SoupServerMessage *message,
+              const char        *host,
+              GError           **error)
+{
+  SoupMessageHeaders *headers = soup_server_message_get_request_headers (message);
+  const char *origin = soup_message_headers_get_one (headers, "Origin");
+
+  if (origin == NULL ||
+      (host != NULL && g_str_has_prefix (origin, "http://") && g_str_equal (origin + 7, host)))
+    return TRUE;
+
+  agent_set_error (error, AGENT_ERROR_FORBIDDEN, "Programs leave the Origin header out.",
+                   "the request comes from a page of another origin");
+  return FALSE;
+}
+
+/* In a time that tells only the length of what was sent. */
+static gboolean
+equals_secret (const char *given,
+               const char *secret)
+{
+  gsize given_length = strlen (given);
+  gsize secret_length = strlen (secret);
+  volatile guchar difference = given_length != secret_length;
+
+  for (gsize i = 0; i < given_length; i++)
+    difference |= (guchar) (given[i] ^ secret[i % secret_length]);
+  return difference == 0;
+}
+
+static gboolean
+check_token (const Access      *self,
+             SoupServerMessage *message,
+             GError           **error)
+{
+  static const char scheme[] = "Bearer ";
+  SoupMessageHeaders *headers = soup_server_message_get_request_headers (message);
+  const char *given = soup_message_headers_get_one (headers, "Authorization");
+
+  if (is_unix (message))
+    return TRUE;
+
+  if (given != NULL && g_ascii_strncasecmp (given, scheme, strlen (scheme)) == 0 &&
+      self->token != NULL && equals_secret (given + strlen (scheme), self->token))
+    return TRUE;
+
+  soup_message_headers_replace (soup_server_message_get_response_headers (message),
+                                "WWW-Authenticate", "Bearer");
+  agent_set_error (error, AGENT_ERROR_UNAUTHORIZED,
+                   "Send the header \"Authorization: Bearer TOKEN\" with what stands in the file "
+                   "that [rest] token-file names.",
+                   given == NULL ? "the request has no token" : "the request's token is wrong");
+  return FALSE;
+}
+
+/**
+ * access_check:
+ * @self: the rules
+ * @message: a request whose headers have come
+ * @error: return location
+ *
+ * Returns: whether its sender may ask; else %AGENT_ERROR_FORBIDDEN or %AGENT_ERROR_UNAUTHORIZED
+ */
+gboolean
+access_check (const Access       *self,
+              SoupServerMessage  *message,
+              GError            **error)
+{
+  SoupMessageHeaders *headers = soup_server_message_get_request_headers (message);
+  /* Joined with a comma when there are several, and then nobody's name. */
+  const char *host = soup_message_headers_get_list (headers, "Host");
+
+  return check_host (self, message, host, error) && check_origin (message, host, error) &&
+         check_token (self, message, error);
+}

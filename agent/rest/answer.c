@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Knows the form of an answer, and writes the line about it in the log. */
+
+#include "answer.h"
+
+#include <core/error.h>
+
+#include <string.h>
+#include <sys/socket.h>
+
+/* Who asks: process, user and group on a Unix socket, else the address. */
+static char *
+describe_peer (SoupServerMessage *message)
+{
+  GSocket *socket = soup_server_message_get_socket (message);
+  struct ucred peer;
+  socklen_t size = sizeof peer;
+  const char *host;
+
+  if (socket != NULL && g_socket_get_family (socket) == G_SOCKET_FAMILY_UNIX &&
+      getsockopt (g_socket_get_fd (socket), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0)
+    return g_strdup_printf ("pid %d, uid %u, gid %u", (int) peer.pid, peer.uid, peer.gid);
+
+  host = soup_server_message_get_remote_host (message);
+  return g_strdup_printf ("address %s", host != NULL ? host : "unknown");
+}
+
+static void
+log_answer (SoupServerMessage *message,
+            guint              status)
+{
+  const char *method = soup_server_message_get_method (message);
+  const char *id = soup_message_headers_get_one (
+    soup_server_message_get_response_headers (message), REQUEST_ID_HEADER);
+  GUri *uri = soup_server_message_get_uri (message);
+  g_autofree char *path = g_strescape (g_uri_get_path (uri), NULL);
+  g_autofree char *peer = describe_peer (message);
+
+  /* Looking is of interest to who looks for a fault; doing, to everybody. */
+  if (g_str_equal (method, "GET"))
+    g_debug ("rest: GET %.512s: %u (%s; %s)", path, status, peer, id);
+  else
+    g_info ("rest: %.32s %.512s: %u (%s; %s)", method, path, status, peer, id);
+}
+
+/**
+ * answer_json:
+ * @message: what to answer
+ * @status: an HTTP status
+ * @body: (transfer full) (nullable): the body
+ *
+ * Sets the answer; it is sent when the message goes on.
+ */
+void
+answer_json (SoupServerMessage *message,
+             guint              status,
+             JsonNode          *body)
+{
+  soup_server_message_set_status (message, status, NULL);
+
+  if (body != NULL)
+    {
+      char *text = json_to_string (body, FALSE);
+
+      soup_server_message_set_response (message, "application/json", SOUP_MEMORY_TAKE, text,
+                                        strlen (text));
+      json_node_unref (body);
+    }
+  log_answer (message, status);
+}
+
+/**
+ * answer_http_error:
+ * @message: what to answer
+ * @status: an HTTP status
+ * @word: the error in one word, for programs
+ * @text: the error in a sentence, for people
+ * @hint: (nullable): what to do about it
+ *
+ * Answers with an error.
+ */
+void
+answer_http_error (SoupServerMessage *message,
+                   guint              status,
+                   const char        *word,
+                   const char        *text,
+                   const char        *hint)
+{
+  g_autoptr (JsonObject) object = json_object_new ();
+  /* File names and what peers said need not be UTF-8. */
+  g_autofree char *valid = g_utf8_make_valid (text, -1);
+
+  json_object_set_string_member (object, "code", word);
+  json_object_set_int_member (object, "status", status);
+  json_object_set_string_member (object, "message", valid);
+  if (hint != NULL)
+    json_object_set_string_member (object, "hint", hint);
+
+  answer_json (message, status,
+               answer_wrap ("error", json_node_init_object (json_node_alloc (), object)));
+}
+
+/**
+ * answer_error:
+ * @message: what to answer
+ * @error: (transfer full): of any domain
+ *
+ * Answers with @error, whose code decides about the status.
+ */
+void
+answer_error (SoupServerMessage *message,
+              GError            *error)
+{
+  answer_http_error (message, agent_error_to_http (error), agent_error_to_word (error),
+                     error->message, agent_error_get_hint (error));
+  g_error_free (error);
+}
+
+/**
+ * answer_wrap:
+ * @name: name of the only member
+ * @node: (transfer full): its value
+ *
+ * Returns: (transfer full): an object, so that members can be added some day
+ */
+JsonNode *
+answer_wrap (const char *name,
+             JsonNode   *node)
+{
+  g_autoptr (JsonObject) object = json_object_new ();
+
+  json_object_set_member (object, name, node);
+  return json_node_init_object (json_node_alloc (), object);
+}

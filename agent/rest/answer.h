@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <json-glib/json-glib.h>
+#include <libsoup/soup.h>
+
+G_BEGIN_DECLS
+
+#define REQUEST_ID_HEADER "X-Openstack-Request-Id"
+
+/* What a client is told, in the one form that all answers have. */
+
+/* @body: (transfer full) (nullable) */
+void answer_json      (SoupServerMessage *message, guint status, JsonNode *body);
+/* @error: (transfer full) */
+void answer_error     (SoupServerMessage *message, GError *error);
+/* For what HTTP knows and AgentError does not. */
+void answer_http_error (SoupServerMessage *message, guint status, const char *word,
+                        const char *text, const char *hint);
+
+/* {"name": node}; @node: (transfer full) */
+JsonNode *answer_wrap (const char *name, JsonNode *node) G_GNUC_WARN_UNUSED_RESULT;
+
+G_END_DECLS

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Knows /v1/images. */
+
+#include "answer.h"
+#include "request.h"
+
+#include <core/error.h>
+
+static void
+images_known (GObject      *source,
+              GAsyncResult *result,
+              gpointer      user_data)
+{
+  Request *request = user_data;
+  g_autoptr (GError) error = NULL;
+  ImageStore *store = AGENT_IMAGE_STORE (source);
+  g_autoptr (GPtrArray) images = image_store_list_finish (store, result, &error);
+  g_autoptr (JsonArray) array = json_array_new ();
+
+  if (images == NULL)
+    {
+      request_answer_error (request, g_steal_pointer (&error));
+      return;
+    }
+
+  for (guint i = 0; i < images->len; i++)
+    json_array_add_element (array, image_info_to_json (g_ptr_array_index (images, i)));
+  request_answer (request, SOUP_STATUS_OK,
+                  answer_wrap ("images", json_node_init_array (json_node_alloc (), array)));
+}
+
+void
+images_list (Request *request)
+{
+  image_store_list_async (operations_get_store (request_get_operations (request)),
+                          request_get_cancellable (request), images_known, request);
+}
+
+static void
+image_known (GObject      *source,
+             GAsyncResult *result,
+             gpointer      user_data)
+{
+  Request *request = user_data;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (ImageInfo) image = image_store_get_finish (AGENT_IMAGE_STORE (source), result, &error);
+
+  if (image == NULL)
+    request_answer_error (request, g_steal_pointer (&error));
+  else
+    request_answer (request, SOUP_STATUS_OK, image_info_to_json (image));
+}
+
+void
+image_show (Request *request)
+{
+  image_store_get_async (operations_get_store (request_get_operations (request)),
+                         request_get_name (request), request_get_cancellable (request), image_known,
+                         request);
+}
+
+static void
+image_deleted (GObject      *source,
+               GAsyncResult *result,
+               gpointer      user_data)
+{
+  Request *request = user_data;
+  g_autoptr (GError) error = NULL;
+
+  if (operations_remove_image_finish (AGENT_OPERATIONS (source), result, &error))
+    request_answer (request, SOUP_STATUS_NO_CONTENT, NULL);
+  else
+    request_answer_error (request, g_steal_pointer (&error));
+}
+
+void
+image_delete (Request *request)
+{
+  const char *force = request_get_query (request, "force");
+  gboolean forced = g_strcmp0 (force, "true") == 0;
+
+  if (force != NULL && !forced && !g_str_equal (force, "false"))
+    request_answer_error (request, agent_error_new (AGENT_ERROR_INVALID, NULL,
+                                                    "force: must be true or false"));
+  else
+    operations_remove_image_async (request_get_operations (request), request_get_name (request),
+                                   forced, NULL, image_deleted, request);
+}

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Knows what a handler needs of a request, and how long it waits for its answer. */
+
+#include "request.h"
+
+#include "answer.h"
+
+#include <core/error.h>
+#include <glib-unix.h>
+
+struct _Request
+{
+  SoupServerMessage *message;
+  Operations        *operations;
+  GPtrArray         *waiting;           /* of GCancellable: all that the server has to cancel */
+  GCancellable      *cancellable;
+  GSource           *hang_up;
+  char              *name;
+  GHashTable        *query;
+  JsonObject        *body;
+};
+
+static gboolean
+client_hung_up (int          fd,
+                GIOCondition condition,
+                gpointer     user_data)
+{
+  g_cancellable_cancel (G_CANCELLABLE (user_data));
+  return G_SOURCE_REMOVE;
+}
+
+/**
+ * request_new:
+ * @message: the message, which is paused until the answer
+ * @operations: who does the work
+ * @waiting: (element-type GCancellable): where to note who waits
+ * @name: (transfer full) (nullable): the name in the path, decoded
+ * @query: (transfer full) (nullable): the decoded query
+ * @body: (transfer full) (nullable): the body
+ *
+ * Returns: (transfer full): a request, which ends with its answer
+ */
+Request *
+request_new (SoupServerMessage *message,
+             Operations        *operations,
+             GPtrArray         *waiting,
+             char              *name,
+             GHashTable        *query,
+             JsonObject        *body)
+{
+  Request *self = g_new0 (Request, 1);
+  GSocket *socket = soup_server_message_get_socket (message);
+
+  self->message = g_object_ref (message);
+  self->operations = g_object_ref (operations);
+  self->waiting = g_ptr_array_ref (waiting);
+  self->cancellable = g_cancellable_new ();
+  self->name = name;
+  self->query = query;
+  self->body = body != NULL ? body : json_object_new ();
+
+  g_ptr_array_add (waiting, g_object_ref (self->cancellable));
+  /* libsoup does not look at the socket of a paused message. A source of GSocket's would apply the
+   * idle timeout to the time that we take. */
+  self->hang_up = g_unix_fd_source_new (g_socket_get_fd (socket), G_IO_HUP);
+  g_source_set_callback (self->hang_up, G_SOURCE_FUNC (client_hung_up),
+                         g_object_ref (self->cancellable), g_object_unref);
+  g_source_attach (self->hang_up, NULL);
+  soup_server_message_pause (message);
+  return self;
+}
+
+static void
+request_end (Request *self)
+{
+  g_source_destroy (self->hang_up);
+  g_source_unref (self->hang_up);
+  soup_server_message_unpause (self->message);
+  g_ptr_array_remove (self->waiting, self->cancellable);
+  g_ptr_array_unref (self->waiting);
+  g_object_unref (self->cancellable);
+  g_object_unref (self->message);
+  g_object_unref (self->operations);
+  g_clear_pointer (&self->query, g_hash_table_unref);
+  json_object_unref (self->body);
+  g_free (self->name);
+  g_free (self);
+}
+
+Operations *
+request_get_operations (Request *self)
+{
+  return self->operations;
+}
+
+GCancellable *
+request_get_cancellable (Request *self)
+{
+  return self->cancellable;
+}
+
+const char *
+request_get_name (Request *self)
+{
+  return self->name;
+}
+
+const char *
+request_get_query (Request    *self,
+                   const char *key)
+{
+  return self->query != NULL ? g_hash_table_lookup (self->query, key) : NULL;
+}
+
+const char *
+request_get_header (Request    *self,
+                    const char *header)
+{
+  return soup_message_headers_get_one (
+    soup_server_message_get_request_headers (self->message), header);
+}
+
+JsonObject *
+request_get_body (Request *self)
+{
+  return self->body;
+}
+
+/**
+ * request_find_guest:
+ * @self: a request whose path names a guest
+ *
+ * Returns: (transfer none) (nullable): the guest; %NULL when @self was answered with an error
+ */
+Guest *
+request_find_guest (Request *self)
+{
+  g_autoptr (GError) error = NULL;
+  Guest *guest = guest_registry_find (operations_get_guests (self->operations), self->name, &error);
+
+  if (guest == NULL)
+    request_answer_error (self, g_steal_pointer (&error));
+  return guest;
+}
+
+/**
+ * request_answer:
+ * @self: (transfer full): the request, which ends
+ * @status: an HTTP status
+ * @body: (transfer full) (nullable): what to say
+ */
+void
+request_answer (Request  *self,
+                guint     status,
+                JsonNode *body)
+{
+  answer_json (self->message, status, body);
+  request_end (self);
+}
+
+/**
+ * request_answer_at:
+ * @self: (transfer full): the request, which ends
+ * @status: an HTTP status
+ * @location: (transfer full): path of what was made
+ * @body: (transfer full) (nullable): what to say
+ */
+void
+request_answer_at (Request  *self,
+                   guint     status,
+                   char     *location,
+                   JsonNode *body)
+{
+  soup_message_headers_replace (soup_server_message_get_response_headers (self->message),
+                                "Location", location);
+  g_free (location);
+  request_answer (self, status, body);
+}
+
+/**
+ * request_answer_error:
+ * @self: (transfer full): the request, which ends
+ * @error: (transfer full): why
+ */
+void
+request_answer_error (Request *self,
+                      GError  *error)
+{
+  answer_error (self->message, error);
+  request_end (self);
+}
+
+char *
+request_location (const char *kind,
+                  const char *id)
+{
+  g_autofree char *escaped = g_uri_escape_string (id, NULL, FALSE);
+
+  return g_strdup_printf ("/v1/%s/%s", kind, escaped);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <gio/gio.h>
+
+G_BEGIN_DECLS
+
+typedef struct _Request Request;
+
+/* @request: (transfer full), until it is answered. */
+typedef void (*RouteHandler) (Request *request);
+
+typedef enum
+{
+  ROUTE_PLAIN     = 0,
+  ROUTE_TAKES_BODY = 1 << 0,
+} RouteFlags;
+
+typedef struct
+{
+  const char  *method;
+  const char  *pattern;         /* {} stands for one segment of the path */
+  RouteHandler handler;
+  RouteFlags   flags;
+  const char  *query[3];        /* the keys that may stand behind the ? */
+} Route;
+
+/* Handlers, by file. */
+void guests_list        (Request *request);
+void guests_attach      (Request *request);
+void guest_show         (Request *request);
+void guest_detach       (Request *request);
+void guest_disks        (Request *request);
+void snapshots_list     (Request *request);
+void snapshots_take     (Request *request);
+void operations_list    (Request *request);
+void operation_show     (Request *request);
+void operation_cancel   (Request *request);
+void images_list        (Request *request);
+void image_show         (Request *request);
+void image_delete       (Request *request);
+void health_show        (Request *request);
+
+/* Finds the route. NULL when there is none: with @allow the methods that the path has, with @error
+ * AGENT_ERROR_INVALID, or with neither for an unknown path. */
+const Route *route_find (const char *method, const char *path, char **name, char **allow,
+                         GError **error);
+
+/* Whether @route may have @query. */
+gboolean     route_check_query (const Route *route, GHashTable *query,
+                                GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+G_END_DECLS

@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Knows the way of a request from the socket to its handler: what is refused by its headers alone
+ * is refused before its body is read. */
+
+#include <rest/server.h>
+
+#include "access.h"
+#include "answer.h"
+#include "json-body.h"
+#include "listen.h"
+#include "request.h"
+#include "routes.h"
+
+#include <core/error.h>
+#include <libsoup/soup.h>
+
+#include <string.h>
+
+#define IDLE_TIMEOUT     15                     /* seconds without a byte, while we wait for one */
+#define CONNECTIONS_MAX  512
+#define DISCARD_MAX      (16 * 1024 * 1024)     /* bytes of a refused body that are read at most */
+#define REQUEST_ID_MAX   255
+
+struct _RestServer
+{
+  GObject     parent;
+
+  Operations *operations;
+  Access     *access;
+  SoupServer *soup;
+  SocketFile *socket_file;
+  GPtrArray  *waiting;          /* of GCancellable: one for each request that is not answered yet */
+  guint      *connections;      /* how many there are; shared with them */
+};
+
+/* What we note about a request from its connection's first byte on. */
+typedef struct
+{
+  goffset     length;           /* bytes of the body so far */
+  guint      *connections;
+} Arrival;
+
+G_DEFINE_FINAL_TYPE (RestServer, rest_server, G_TYPE_OBJECT)
+
+/* --- before the body --- */
+
+/* The caller's name for the request, if it has a fit one, or a new name. */
+static void
+set_request_id (SoupServerMessage *message)
+{
+  const char *given = soup_message_headers_get_one (
+    soup_server_message_get_request_headers (message), REQUEST_ID_HEADER);
+  g_autofree char *uuid = g_uuid_string_random ();
+  g_autofree char *made = g_strconcat ("req-", uuid, NULL);
+  gboolean fit = given != NULL && given[0] != '\0' && strlen (given) <= REQUEST_ID_MAX;
+
+  for (const char *c = given; fit && *c != '\0'; c++)
+    fit = g_ascii_isalnum (*c) || strchr ("-_.", *c) != NULL;
+
+  soup_message_headers_replace (soup_server_message_get_response_headers (message),
+                                REQUEST_ID_HEADER, fit ? given : made);
+}
+
+/* NULL, and answered, when there is none. */
+static const Route *
+find_route (SoupServerMessage  *message,
+            char              **name)
+{
+  const char *path = g_uri_get_path (soup_server_message_get_uri (message));
+  const char *method = soup_server_message_get_method (message);
+  g_autofree char *allow = NULL;
+  g_autoptr (GError) error = NULL;
+  const Route *route = route_find (method, path, name, &allow, &error);
+
+  if (route != NULL)
+    return route;
+
+  if (error != NULL)
+    answer_error (message, g_steal_pointer (&error));
+  else if (allow != NULL)
+    {
+      soup_message_headers_replace (soup_server_message_get_response_headers (message), "Allow",
+                                    allow);
+      answer_http_error (message, SOUP_STATUS_METHOD_NOT_ALLOWED, "method-not-allowed",
+                         "this path does not have that method", allow);
+    }
+  else
+    answer_http_error (message, SOUP_STATUS_NOT_FOUND, "not-found", "there is no such path",
+                       "All paths are under /v1, and none ends in a slash; see openapi.yaml.");
+  return NULL;
+}
+
+static gboolean
+has_body (SoupMessageHeaders *headers)
+{
+  return soup_message_headers_get_encoding (headers) == SOUP_ENCODING_CHUNKED ||
+         soup_message_headers_get_content_length (headers) > 0;
+}
+
+static void
+set_too_large (GError **error)
+{
+  agent_set_error (error, AGENT_ERROR_TOO_LARGE, NULL, "the body is larger than %d bytes",
+                   JSON_BODY_SIZE_MAX);
+}
+
+static gboolean
+check_body_headers (const Route         *route,
+                    SoupMessageHeaders  *headers,
+                    GError             **error)
+{
+  const char *type = soup_message_headers_get_content_type (headers, NULL);
+
+  if (!has_body (headers))
+    return TRUE;
+
+  if ((route->flags & ROUTE_TAKES_BODY) == 0)
+    agent_set_error (error, AGENT_ERROR_INVALID, NULL, "this request has no body");
+  else if (soup_message_headers_get_content_length (headers) > JSON_BODY_SIZE_MAX)
+    set_too_large (error);
+  else if (type == NULL || g_ascii_strcasecmp (type, "application/json") != 0)
+    agent_set_error (error, AGENT_ERROR_INVALID,
+                     "Send the header \"Content-Type: application/json\".",
+                     "the body must be of the type application/json");
+  else
+    return TRUE;
+  return FALSE;
+}
+
+static void
+refuse (SoupServerMessage *message,
+        GError            *error)
+{
+  soup_message_body_set_accumulate (soup_server_message_get_request_body (message), FALSE);
+  if (has_body (soup_server_message_get_request_headers (message)))
+    soup_message_headers_replace (soup_server_message_get_response_headers (message), "Connection",
+                                  "close");
+  if (error != NULL)
+    answer_error (message, error);
+}
+
+/* For bodies whose length nobody said, and refused ones whose sender goes on. */
+static void
+got_chunk (SoupServerMessage *message,
+           GBytes            *chunk,
+           gpointer           user_data)
+{
+  Arrival *arrival = user_data;
+
+  arrival->length += (goffset) g_bytes_get_size (chunk);
+  if (arrival->length > JSON_BODY_SIZE_MAX && soup_server_message_get_status (message) == 0)
+    {
+      g_autoptr (GError) error = NULL;
+
+      set_too_large (&error);
+      soup_message_body_truncate (soup_server_message_get_request_body (message));
+      refuse (message, g_steal_pointer (&error));
+    }
+  else if (arrival->length > DISCARD_MAX)
+    g_socket_shutdown (soup_server_message_get_socket (message), TRUE, TRUE, NULL);
+}
+
+static void
+handle_headers (SoupServer        *soup,
+                SoupServerMessage *message,
+                const char        *path,
+                GHashTable        *query,
+                gpointer           user_data)
+{
+  RestServer *self = user_data;
+  SoupMessageHeaders *headers = soup_server_message_get_request_headers (message);
+  g_autofree char *name = NULL;
+  g_autoptr (GError) error = NULL;
+  const Route *route;
+
+  set_request_id (message);
+  soup_message_headers_replace (soup_server_message_get_response_headers (message), "Cache-Control",
+                                "no-store");
+
+  if (!access_check (self->access, message, &error))
+    refuse (message, g_steal_pointer (&error));
+  else if ((route = find_route (message, &name)) == NULL)
+    refuse (message, NULL);
+  else if (!check_body_headers (route, headers, &error))
+    refuse (message, g_steal_pointer (&error));
+}
+
+/* --- behind the body --- */
+
+static void
+handle_request (SoupServer        *soup,
+                SoupServerMessage *message,
+                const char        *path,
+                GHashTable        *query,
+                gpointer           user_data)
+{
+  RestServer *self = user_data;
+  SoupMessageBody *sent = soup_server_message_get_request_body (message);
+  g_autoptr (GBytes) bytes = soup_message_body_flatten (sent);
+  g_autoptr (JsonObject) body = NULL;
+  g_autoptr (GError) error = NULL;
+  g_autofree char *name = NULL;
+  const Route *route = find_route (message, &name);
+
+  if (route == NULL)
+    return;
+
+  if (!route_check_query (route, query, &error) ||
+      (g_bytes_get_size (bytes) > 0 &&
+       (body = json_body_parse (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes),
+                                &error)) == NULL))
+    {
+      answer_error (message, g_steal_pointer (&error));
+      return;
+    }
+
+  route->handler (request_new (message, self->operations, self->waiting, g_steal_pointer (&name),
+                               query != NULL ? g_hash_table_ref (query) : NULL,
+                               g_steal_pointer (&body)));
+}
+
+/* --- connections --- */
+
+static void
+arrival_free (gpointer  data,
+              GClosure *closure)
+{
+  Arrival *arrival = data;
+
+  (*arrival->connections)--;
+  g_rc_box_release (arrival->connections);
+  g_free (arrival);
+}
+
+/* A connection has come, or is done with a request and waits for the next one. */
+static void
+request_started (SoupServer        *soup,
+                 SoupServerMessage *message,
+                 gpointer           user_data)
+{
+  RestServer *self = user_data;
+  GSocket *socket = soup_server_message_get_socket (message);
+  Arrival *arrival = g_new0 (Arrival, 1);
+
+  arrival->connections = g_rc_box_acquire (self->connections);
+  g_signal_connect_data (message, "got-chunk", G_CALLBACK (got_chunk), arrival, arrival_free, 0);
+  if (++*self->connections > CONNECTIONS_MAX)
+    g_socket_shutdown (socket, TRUE, TRUE, NULL);
+
+  /* Runs while libsoup waits for the client, not while the client waits for us. */
+  g_socket_set_timeout (socket, IDLE_TIMEOUT);
+}
+
+static gboolean
+listen_tcp (RestServer  *self,
+            const char  *listen,
+            GError     **error)
+{
+  g_autoptr (GPtrArray) addresses = listen_addresses (listen, error);
+  g_autoptr (GError) problem = NULL;
+  guint listening = 0;
+
+  if (addresses == NULL)
+    return FALSE;
+
+  /* "localhost" is two addresses where there is IPv6, and one elsewhere. */
+  for (guint i = 0; i < addresses->len; i++)
+    {
+      g_clear_error (&problem);
+      listening += soup_server_listen (self->soup, g_ptr_array_index (addresses, i), 0, &problem);
+    }
+  if (listening > 0)
+    return TRUE;
+
+  g_propagate_prefixed_error (error, g_steal_pointer (&problem), "[rest] listen %s: ", listen);
+  return FALSE;
+}
+
+/**
+ * rest_server_start:
+ * @self: a server that was not started yet
+ * @error: return location
+ *
+ * Listens on the sockets of the configuration.
+ *
+ * Returns: whether it does; else %AGENT_ERROR_CONFLICT (somebody listens there already),
+ *   %AGENT_ERROR_INVALID (settings), or a #GIOErrorEnum or #GFileError
+ */
+gboolean
+rest_server_start (RestServer  *self,
+                   GError     **error)
+{
+  const Config *config = operations_get_config (self->operations);
+  g_autoptr (GSocket) socket = NULL;
+
+  self->access = access_new (config, error);
+  if (self->access == NULL)
+    return FALSE;
+
+  socket = listen_unix (config->socket, config->socket_group, &self->socket_file, error);
+  return socket != NULL && soup_server_listen_socket (self->soup, socket, 0, error) &&
+         (config->listen == NULL || listen_tcp (self, config->listen, error));
+}
+
+/**
+ * rest_server_stop:
+ * @self: a server
+ *
+ * Takes no more requests, and gives up those that wait. What they have started goes on.
+ */
+void
+rest_server_stop (RestServer *self)
+{
+  g_autoptr (GPtrArray) waiting = g_ptr_array_new_with_free_func (g_object_unref);
+
+  for (guint i = 0; i < self->waiting->len; i++)
+    g_ptr_array_add (waiting, g_object_ref (g_ptr_array_index (self->waiting, i)));
+  g_clear_pointer (&self->socket_file, socket_file_remove);
+  for (guint i = 0; i < waiting->len; i++)
+    g_cancellable_cancel (g_ptr_array_index (waiting, i));
+  soup_server_disconnect (self->soup);
+}
+
+static void
+rest_server_finalize (GObject *object)
+{
+  RestServer *self = AGENT_REST_SERVER (object);
+
+  g_clear_pointer (&self->socket_file, socket_file_remove);
+  g_clear_pointer (&self->access, access_free);
+  g_signal_handlers_disconnect_by_data (self->soup, self);
+  g_object_unref (self->soup);
+  g_object_unref (self->operations);
+  g_ptr_array_unref (self->waiting);
+  g_rc_box_release (self->connections);
+  G_OBJECT_CLASS (rest_server_parent_class)->finalize (object);
+}
+
+static void
+rest_server_class_init (RestServerClass *class)
+{
+  G_OBJECT_CLASS (class)->finalize = rest_server_finalize;
+}
+
+static void
+rest_server_init (RestServer *self)
+{
+  self->waiting = g_ptr_array_new_with_free_func (g_object_unref);
+  self->connections = g_rc_box_new0 (guint);
+}
+
+/**
+ * rest_server_new:
+ * @operations: who does the work
+ *
+ * Returns: (transfer full): a server that does not listen yet
+ */
+RestServer *
+rest_server_new (Operations *operations)
+{
+  RestServer *self = g_object_new (TYPE_REST_SERVER, NULL);
+
+  self->operations = g_object_ref (operations);
+  self->soup = soup_server_new ("server-header", "qsnapd", "raw-paths", TRUE, NULL);
+  g_signal_connect (self->soup, "request-started", G_CALLBACK (request_started), self);
+  soup_server_add_early_handler (self->soup, NULL, handle_headers, self, NULL);
+  soup_server_add_handler (self->soup, NULL, handle_request, self, NULL);
+  return self;
+}

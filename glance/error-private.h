@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <glance/error.h>
+
+#include "http.h"
+
+void        glance_set_error         (GError **error, GlanceError code, const char *format, ...)
+                                      G_GNUC_PRINTF (3, 4);
+
+/* An answer that is no success, as an error: @action is what was tried, e.g. "create image X". */
+void        glance_set_answer_error  (GError **error, const HttpAnswer *answer, const char *action);
+
+GlanceError glance_error_from_status (guint status);
+
+/* The sentence in an error's body, which may be HTML, JSON or text; NULL when there is none. */
+char       *glance_answer_text       (const HttpAnswer *answer);

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Knows a token in a file. The file is read each time, so a new token is in use with the next request. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <glance/token.h>
+
+#include "error-private.h"
+
+/* Keystone's longest are a few hundred bytes; PKI ones of old went up to the limit of a header. */
+#define TOKEN_MAX 8192
+
+struct _GlanceTokenFile
+{
+  GObject parent_instance;
+  char   *path;
+};
+
+#define GLANCE_TYPE_TOKEN_FILE (glance_token_file_get_type ())
+G_DECLARE_FINAL_TYPE (GlanceTokenFile, glance_token_file, GLANCE, TOKEN_FILE, GObject)
+
+static void glance_token_file_interface_init (GlanceTokenInterface *iface);
+
+G_DEFINE_FINAL_TYPE_WITH_CODE (GlanceTokenFile, glance_token_file, G_TYPE_OBJECT,
+                               G_IMPLEMENT_INTERFACE (GLANCE_TYPE_TOKEN,
+                                                      glance_token_file_interface_init))
+
+static gboolean
+token_is_sane (const char *token)
+{
+  for (const char *c = token; *c != '\0'; c++)
+    {
+      if (!g_ascii_isgraph (*c))
+        return FALSE;
+    }
+
+  return token[0] != '\0';
+}
+
+/* At most TOKEN_MAX bytes, and not from anything that blocks. */
+static char *
+read_token (const char  *path,
+            GError     **error)
+{
+  g_autofree char *text = g_malloc0 (TOKEN_MAX + 1);
+  int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  gssize size = fd >= 0 ? read (fd, text, TOKEN_MAX + 1) : -1;
+  int saved_errno = errno;
+
+  if (fd >= 0)
+    close (fd);
+
+  if (size < 0)
+    {
+      glance_set_error (error, GLANCE_ERROR_UNAUTHORIZED, "cannot read the token file %s: %s", path,
+                        g_strerror (saved_errno));
+      return NULL;
+    }
+  if (size > TOKEN_MAX)
+    {
+      glance_set_error (error, GLANCE_ERROR_UNAUTHORIZED,
+                        "the token file %s holds more than %d bytes: that is no token", path, TOKEN_MAX);
+      return NULL;
+    }
+
+  g_strstrip (text);
+  if (!token_is_sane (text))
+    {
+      glance_set_error (error, GLANCE_ERROR_UNAUTHORIZED,
+                        "the token file %s does not hold a token: it must be one printable word", path);
+      return NULL;
+    }
+
+  return g_steal_pointer (&text);
+}
+
+static char *
+glance_token_file_get (GlanceToken   *token,
+                       const char    *refused,
+                       GCancellable  *cancellable,
+                       GError       **error)
+{
+  GlanceTokenFile *self = GLANCE_TOKEN_FILE (token);
+  g_autofree char *text = read_token (self->path, error);
+
+  if (text == NULL)
+    return NULL;
+
+  if (g_strcmp0 (text, refused) == 0)
+    {
+      glance_set_error (error, GLANCE_ERROR_UNAUTHORIZED,
+                        "the token in %s is not accepted: it is wrong, or expired; write a new one there",
+                        self->path);
+      return NULL;
+    }
+
+  return g_steal_pointer (&text);
+}
+
+static void
+glance_token_file_finalize (GObject *object)
+{
+  GlanceTokenFile *self = GLANCE_TOKEN_FILE (object);
+
+  g_free (self->path);
+
+  G_OBJECT_CLASS (glance_token_file_parent_class)->finalize (object);
+}
+
+static void
+glance_token_file_class_init (GlanceTokenFileClass *klass)
+{
+  G_OBJECT_CLASS (klass)->finalize = glance_token_file_finalize;
+}
+
+static void
+glance_token_file_interface_init (GlanceTokenInterface *iface)
+{
+  iface->get = glance_token_file_get;
+}
+
+static void
+glance_token_file_init (GlanceTokenFile *self)
+{
+}
+
+/**
+ * glance_token_file_new:
+ * @path: of a file that holds one token, and white space around it
+ *
+ * Returns: (transfer full): a provider
+ */
+GlanceToken *
+glance_token_file_new (const char *path)
+{
+  GlanceTokenFile *self = g_object_new (GLANCE_TYPE_TOKEN_FILE, NULL);
+
+  self->path = g_strdup (path);
+
+  return GLANCE_TOKEN (self);
+}

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Disk images to start from; every format is explicit."""
+
+import os
+import pathlib
+
+from . import programs
+
+SIZE = '64M'
+
+
+def create_raw(path, size=SIZE, content=b'', qemu=None):
+    """A raw file, `content` at its end (behind all records); returns its path."""
+    programs.img('create', '-q', '-f', 'raw', path, size, qemu=qemu)
+    with open(path, 'r+b') as file:
+        file.seek(-len(content), os.SEEK_END)
+        file.write(content)
+    return pathlib.Path(path)
+
+
+def create_qcow2(path, size=None, backing=None, backing_format='qcow2', options='', qemu=None):
+    """A qcow2 image; `backing` is written as it is given (relative to the image's folder)."""
+    arguments = ['create', '-q', '-f', 'qcow2']
+    if options:
+        arguments += ['-o', options]
+    if backing:
+        arguments += ['-b', backing, '-F', backing_format]
+    elif not size:
+        size = SIZE
+    programs.img(*arguments, path, *filter(None, [size]), qemu=qemu)
+    return pathlib.Path(path)
