@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows how to share the disk's flushes: what many operations have to write at the same time becomes
- * durable in one transaction. */
+/* Knows how to share the disk's flushes, and to keep them away from guests that stand still: what many
+ * operations have to write at the same time becomes durable in one transaction. */
 
 #include "engine-private.h"
+
+/* How long writes wait for other guests' windows to close. A window is over in a few milliseconds; one that
+ * takes longer, for freezing a busy guest, must not hold up everybody else. */
+#define PATIENCE_MS 100
 
 struct _Commit
 {
@@ -83,17 +87,14 @@ end_commit (Commit       *commit,
   commit->func (commit->user_data, error);
 }
 
-static gboolean
-flush (gpointer user_data)
+static void
+flush (Engine *self)
 {
-  g_autoptr (Engine) self = g_object_ref (user_data);
   g_autoptr (GPtrArray) commits = g_steal_pointer (&self->commits);
   g_autoptr (GError) error = NULL;
   gboolean together;
 
   self->commits = g_ptr_array_new_with_free_func ((GDestroyNotify) commit_free);
-  self->commit_source = 0;
-
   together = write_all (self, commits, 0, commits->len, &error);
 
   for (guint i = 0; i < commits->len; i++)
@@ -106,8 +107,52 @@ flush (gpointer user_data)
       else
         end_commit (g_ptr_array_index (commits, i), own != NULL ? own : error);
     }
+}
+
+static gboolean on_due (gpointer user_data);
+
+static void
+schedule (Engine *self)
+{
+  gint64 wait_ms = (self->commit_deadline_us - g_get_monotonic_time ()) / 1000;
+
+  g_clear_handle_id (&self->commit_source, g_source_remove);
+
+  if (self->n_windows > 0 && wait_ms > 0)
+    self->commit_source = g_timeout_add_full (G_PRIORITY_DEFAULT, (guint) wait_ms, on_due, self,
+                                              NULL);
+  else
+    self->commit_source = g_idle_add_full (G_PRIORITY_DEFAULT, on_due, self, NULL);
+}
+
+static gboolean
+on_due (gpointer user_data)
+{
+  g_autoptr (Engine) self = g_object_ref (user_data);
+
+  self->commit_source = 0;
+
+  if (self->n_windows > 0 && g_get_monotonic_time () < self->commit_deadline_us)
+    schedule (self);
+  else
+    flush (self);
 
   return G_SOURCE_REMOVE;
+}
+
+void
+engine_open_window (Engine *self)
+{
+  self->n_windows++;
+}
+
+void
+engine_close_window (Engine *self)
+{
+  self->n_windows--;
+
+  if (self->n_windows == 0 && self->commits->len > 0)
+    schedule (self);
 }
 
 /*
@@ -130,8 +175,12 @@ engine_commit (Engine         *self,
   commit->announced = announced != NULL ? g_array_ref (announced) : NULL;
   commit->func = func;
   commit->user_data = user_data;
+
+  if (self->commits->len == 0)
+    self->commit_deadline_us = g_get_monotonic_time () + PATIENCE_MS * 1000;
+
   g_ptr_array_add (self->commits, commit);
 
   if (self->commit_source == 0)
-    self->commit_source = g_idle_add_full (G_PRIORITY_DEFAULT, flush, self, NULL);
+    schedule (self);
 }

@@ -28,6 +28,8 @@ struct _Engine
 
   GPtrArray  *commits;          /* waiting for the next transaction */
   guint       commit_source;
+  gint64      commit_deadline_us;
+  guint       n_windows;        /* guests that stand still now */
 };
 
 /* claim.c */
@@ -41,6 +43,9 @@ typedef void (*CommitFunc)  (gpointer user_data, const GError *error);
 void        engine_commit   (Engine *self, Operation *operation, OperationState state,
                              GArray *announced, CommitFunc func, gpointer user_data);
 void        commit_free     (Commit *commit);
+/* While a guest stands still. */
+void        engine_open_window  (Engine *self);
+void        engine_close_window (Engine *self);
 /* The same at once, for one that is at rest. */
 gboolean    engine_write    (Engine *self, Operation *operation, GError **error)
                              G_GNUC_WARN_UNUSED_RESULT;
@@ -54,6 +59,7 @@ typedef struct
   gpointer        job;          /* (nullable): made when a step needs it */
 
   gboolean        cleaning;
+  gboolean        in_window;    /* held steps run: the guest stands still */
   int             at;           /* the step that runs, or is about to */
   gboolean       *tried;        /* for each step: has run in this cleaning */
   GArray         *announced;    /* positions, in the journal as begun */

@@ -115,6 +115,18 @@ run_new (Engine    *engine,
   return self;
 }
 
+static void
+set_window (Run      *self,
+            gboolean  open)
+{
+  if (open && !self->in_window)
+    engine_open_window (self->engine);
+  else if (!open && self->in_window)
+    engine_close_window (self->engine);
+
+  self->in_window = open;
+}
+
 void
 run_free (Run *self)
 {
@@ -391,7 +403,10 @@ step_over (gpointer user_data)
       run_start (self);
     }
   else
-    run_advance (self, self->cleaning ? 0 : self->at + 1);
+    {
+      set_window (self, FALSE);
+      run_advance (self, self->cleaning ? 0 : self->at + 1);
+    }
 
   return G_SOURCE_REMOVE;
 }
@@ -418,6 +433,7 @@ run_start (Run *self)
   gboolean stoppable = step->when == STEP_FORWARD && !step->held;
   GTask *task;
 
+  set_window (self, step->held);
   record->state = STEP_BEGUN;
   record->begun_us = g_get_real_time ();
   record->ended_us = 0;

@@ -155,6 +155,7 @@ parse_fixed (Qcow2Header   *self,
   guint64 incompatible = 0;
   guint32 refcount_order = 4;
   guint64 l1_needed, l1_entries, cluster_size;
+  guint l1_bits;
 
   if (length < V2_HEADER_LENGTH)
     return malformed (error, "only %" G_GSIZE_FORMAT " bytes", length);
@@ -229,7 +230,8 @@ parse_fixed (Qcow2Header   *self,
 
   /* An L1 entry stands for one cluster of L2 entries, each of which stands for one cluster. */
   l1_entries = get32 (bytes, AT_L1_ENTRIES);
-  l1_needed = self->virtual_size >> (2 * self->cluster_bits - (self->extended_l2 ? 4 : 3));
+  l1_bits = 2 * self->cluster_bits - (self->extended_l2 ? 4 : 3);
+  l1_needed = (self->virtual_size + (G_GUINT64_CONSTANT (1) << l1_bits) - 1) >> l1_bits;
   if (l1_entries * 8 > MAX_L1_BYTES)
     return malformed (error, "an L1 table of %" G_GUINT64_FORMAT " entries", l1_entries);
   if (l1_entries < l1_needed)

@@ -362,8 +362,9 @@ socket_watch_new (const char      *pattern,
  * socket_watch_start:
  * @self: a watch
  *
- * Begins: folders are watched when this returns, and the sockets that are there already are told from the
- * main loop, as "added" too. In vain when it was started before.
+ * Begins: folders are watched when this returns. The sockets that match a pattern already are told from the
+ * main loop, as "added" too; a path's is not, for whoever names it can look. In vain when it was started
+ * before.
  */
 void
 socket_watch_start (SocketWatch *self)
@@ -380,7 +381,15 @@ socket_watch_start (SocketWatch *self)
   sockets = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   walk = (Walk) { self, folders, sockets };
   walk_from (&walk, "/", 0);
-  walk_soon (self);
+
+  if (self->kind == SOCKET_WATCH_PATTERN)
+    {
+      walk_soon (self);
+      return;
+    }
+
+  g_clear_pointer (&self->sockets, g_hash_table_unref);
+  self->sockets = g_steal_pointer (&sockets);
 }
 
 /**

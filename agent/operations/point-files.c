@@ -94,7 +94,7 @@ publish (DiskPlan *disk, GError **error)
 static gboolean
 publish_disk_early (QuickBackup *job, DiskPlan *disk, GError **error)
 {
-  return disk->naming == NAMING_STOP || publish (disk, error);
+  return naming_needs_stop (disk->naming) || publish (disk, error);
 }
 
 /* The overlay is still empty: whoever starts from it now reads through to the layer below. */
@@ -120,10 +120,14 @@ quick_backup_settle_caches (GTask *step, gpointer job)
 static gboolean
 publish_disk_late (QuickBackup *job, DiskPlan *disk, GError **error)
 {
-  return disk->naming != NAMING_STOP || publish (disk, error);
+  guint index;
+
+  return !g_ptr_array_find (job->disks, disk, &index) || !job->facts[index].overlay_in_chain
+         || !naming_needs_stop (disk->naming) || publish (disk, error);
 }
 
-/* The guest stands still: nothing it is told after this can be missing from the name. */
+/* The guest stands still: nothing it is told after this can be missing from the name. A disk that has got its overlay is
+ * published whatever became of the others. */
 void
 quick_backup_publish_late (GTask *step, gpointer user_data)
 {
@@ -131,13 +135,13 @@ quick_backup_publish_late (GTask *step, gpointer user_data)
   gboolean needed = FALSE;
 
   for (guint i = 0; i < job->disks->len; i++)
-    needed |= ((DiskPlan *) g_ptr_array_index (job->disks, i))->naming == NAMING_STOP;
+    needed |= naming_needs_stop (((DiskPlan *) g_ptr_array_index (job->disks, i))->naming);
 
   if (job->point == POINT_UNKNOWN)
     quick_backup_step_failed (step, agent_error_new (AGENT_ERROR_UNAVAILABLE, NULL,
                                                      "it is not known whether QEMU took the point"));
-  else if (!needed || job->point == POINT_NOT_TAKEN)
-    quick_backup_step_done (step);
-  else
+  else if (needed)
     run_on_disks (step, job, publish_disk_late);
+  else
+    quick_backup_step_done (step);
 }

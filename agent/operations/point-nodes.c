@@ -8,65 +8,13 @@
 #include <core/error.h>
 
 #include "guest-errors.h"
+#include "node-batch.h"
 
 typedef struct
 {
   QuickBackup *job;
   GTask       *step;
 } BatchCall;
-
-static JsonNode *
-cache_options (const DiskPlan *disk)
-{
-  return qmp_args ("direct", "b", disk->cache_direct,
-                   "no-flush", "b", disk->cache_no_flush,
-                   NULL);
-}
-
-/* A file node; it turns to writing by itself when something above it has to write. */
-static void
-add_file_node (QmpBatch *batch, const DiskPlan *disk, const char *node, const char *path,
-               const char *locking)
-{
-  qmp_batch_add (batch, "blockdev-add",
-                 qmp_args ("driver", "s", "file",
-                           "node-name", "s", node,
-                           "filename", "s", path,
-                           "auto-read-only", "b", TRUE,
-                           "locking", "s", locking,
-                           "discard", "s", "unmap",
-                           "cache", "n", cache_options (disk),
-                           NULL));
-}
-
-/* The options of a format node that is opened again: what is left out goes back to its default. */
-static void
-reopen_format_node (QmpBatch *batch, const DiskPlan *disk, const char *driver, const char *node,
-                    const char *file_node, const char *backing_node)
-{
-  g_autoptr (JsonArray) options = json_array_new ();
-  JsonNode *list = json_node_new (JSON_NODE_ARRAY);
-  gboolean has_backing = g_strcmp0 (driver, "qcow2") == 0;
-
-  json_array_add_element (options,
-                          qmp_args ("driver", "s", driver,
-                                    "node-name", "s", node,
-                                    "file", "s", file_node,
-                                    "detect-zeroes", "s", disk->detect_zeroes,
-                                    "discard", "s", "unmap",
-                                    "cache", "n", cache_options (disk),
-                                    has_backing ? "backing" : NULL,
-                                    backing_node != NULL ? "s" : "0", backing_node,
-                                    NULL));
-  json_node_take_array (list, g_steal_pointer (&options));
-  qmp_batch_add (batch, "blockdev-reopen", qmp_args ("options", "n", list, NULL));
-}
-
-static void
-delete_node (QmpBatch *batch, const char *node)
-{
-  qmp_batch_add_tolerant (batch, "blockdev-del", qmp_args ("node-name", "s", node, NULL));
-}
 
 static void
 on_batch (GObject *source, GAsyncResult *result, gpointer user_data)
@@ -119,14 +67,14 @@ quick_backup_adopt_names (GTask *step, gpointer user_data)
 
       if (disk->naming != NAMING_ADOPT)
         continue;
-      add_file_node (batch, disk, disk->unlocked_file_node, disk->layer, "off");
-      reopen_format_node (batch, disk, disk->active_format, disk->active_node,
+      node_batch_add_file (batch, disk, disk->unlocked_file_node, disk->layer, "off");
+      node_batch_reopen (batch, disk, disk->active_format, disk->active_node,
                           disk->unlocked_file_node, disk->below_node);
-      delete_node (batch, disk->active_file_node);
-      add_file_node (batch, disk, disk->layer_file_node, disk->layer, "auto");
-      reopen_format_node (batch, disk, disk->active_format, disk->active_node,
+      node_batch_delete (batch, disk->active_file_node);
+      node_batch_add_file (batch, disk, disk->layer_file_node, disk->layer, "auto");
+      node_batch_reopen (batch, disk, disk->active_format, disk->active_node,
                           disk->layer_file_node, disk->below_node);
-      delete_node (batch, disk->unlocked_file_node);
+      node_batch_delete (batch, disk->unlocked_file_node);
     }
   run_batch (step, job, batch);
 }
@@ -142,39 +90,57 @@ quick_backup_open_overlays (GTask *step, gpointer user_data)
     {
       const DiskPlan *disk = g_ptr_array_index (job->disks, i);
 
-      add_file_node (batch, disk, disk->overlay_file_node, disk->overlay, "auto");
-      qmp_batch_add (batch, "blockdev-add",
-                     qmp_args ("driver", "s", "qcow2",
-                               "node-name", "s", disk->overlay_node,
-                               "file", "s", disk->overlay_file_node,
-                               "backing", "0",
-                               "detect-zeroes", "s", disk->detect_zeroes,
-                               "discard", "s", "unmap",
-                               "cache", "n", cache_options (disk),
-                               NULL));
+      if (disk->naming != NAMING_SWAP)
+        node_batch_add_overlay (batch, disk, NULL);
     }
   run_batch (step, job, batch);
 }
 
+/* NULL when no disk takes its overlay in the transaction. */
 static JsonNode *
 transaction_args (QuickBackup *job)
 {
   g_autoptr (JsonArray) actions = json_array_new ();
-  JsonNode *list = json_node_new (JSON_NODE_ARRAY);
+  JsonNode *list;
 
   for (guint i = 0; i < job->disks->len; i++)
     {
       const DiskPlan *disk = g_ptr_array_index (job->disks, i);
 
-      json_array_add_element (actions,
-                              qmp_args ("type", "s", "blockdev-snapshot",
-                                        "data", "n", qmp_args ("node", "s", disk->active_node,
-                                                               "overlay", "s", disk->overlay_node,
-                                                               NULL),
-                                        NULL));
+      if (disk->naming != NAMING_SWAP)
+        json_array_add_element (actions,
+                                qmp_args ("type", "s", "blockdev-snapshot",
+                                          "data", "n", qmp_args ("node", "s", disk->active_node,
+                                                                 "overlay", "s", disk->overlay_node,
+                                                                 NULL),
+                                          NULL));
     }
+  if (json_array_get_length (actions) == 0)
+    return NULL;
+  list = json_node_new (JSON_NODE_ARRAY);
   json_node_take_array (list, g_steal_pointer (&actions));
   return qmp_args ("actions", "n", list, NULL);
+}
+
+/* Notes that the overlay is on top now; with the last one the point is there. */
+void
+quick_backup_note_overlay (QuickBackup *job, guint index)
+{
+  gboolean all = TRUE;
+
+  job->facts[index] = (DiskFacts) {
+    .overlay_in_chain = TRUE,
+    .named_by_us = TRUE,
+    .layer_by_own_name = ((DiskPlan *) g_ptr_array_index (job->disks, index))->naming != NAMING_STOP,
+  };
+  for (guint i = 0; i < job->disks->len; i++)
+    all &= job->facts[i].overlay_in_chain;
+  if (!all)
+    return;
+  job->point = POINT_TAKEN;
+  job->point_us = g_get_real_time ();
+  job->frozen = job->quiesce != NULL && quiesce_still_frozen (job->quiesce);
+  quick_backup_save_plan (job, operation_get_plan (job->operation));
 }
 
 static void
@@ -186,20 +152,18 @@ on_transaction (GObject *source, GAsyncResult *result, gpointer user_data)
   GError *error = NULL;
 
   reply = qmp_client_execute_finish (QMP_CLIENT (source), result, &error);
-  if (reply != NULL)
+  if (reply == NULL)
     {
-      job->point = POINT_TAKEN;
-      job->point_us = g_get_real_time ();
-      job->frozen = job->quiesce != NULL && quiesce_still_frozen (job->quiesce);
-      for (guint i = 0; i < job->disks->len; i++)
-        job->facts[i] = (DiskFacts) { .overlay_in_chain = TRUE, .named_by_us = TRUE };
-      quick_backup_save_plan (job, operation_get_plan (job->operation));
-      quick_backup_step_done (call->step);
+      /* Anything but a plain no may have happened all the same. */
+      if (!guest_error_is_refusal (error))
+        job->point = POINT_UNKNOWN;
+      quick_backup_step_failed (call->step, guest_error_name (job->guest, error));
       return;
     }
-  /* Anything but a plain no may have happened all the same. */
-  job->point = guest_error_is_refusal (error) ? POINT_NOT_TAKEN : POINT_UNKNOWN;
-  quick_backup_step_failed (call->step, guest_error_name (job->guest, error));
+  for (guint i = 0; i < job->disks->len; i++)
+    if (((DiskPlan *) g_ptr_array_index (job->disks, i))->naming != NAMING_SWAP)
+      quick_backup_note_overlay (job, i);
+  quick_backup_step_done (call->step);
 }
 
 /* The point: all overlays go on top in one drained section. */
@@ -207,11 +171,11 @@ void
 quick_backup_take_point (GTask *step, gpointer user_data)
 {
   QuickBackup *job = user_data;
+  JsonNode *args;
   GError *error = NULL;
   QmpClient *client;
   BatchCall *call;
 
-  job->point = POINT_NOT_TAKEN;
   if (job->quiesce_policy == QUIESCE_REQUIRE && !quiesce_still_frozen (job->quiesce))
     {
       quick_backup_step_failed (step, agent_error_new (AGENT_ERROR_GUEST, NULL,
@@ -224,51 +188,41 @@ quick_backup_take_point (GTask *step, gpointer user_data)
       quick_backup_step_failed (step, error);
       return;
     }
+  args = transaction_args (job);
+  if (args == NULL)
+    {
+      quick_backup_step_done (step);
+      return;
+    }
   call = g_new0 (BatchCall, 1);
   call->job = job;
   call->step = step;
-  qmp_client_execute_async (client, "transaction", transaction_args (job),
-                            GUEST_COMMAND_DEADLINE_MS, NULL, on_transaction, call);
+  qmp_client_execute_async (client, "transaction", args, GUEST_COMMAND_DEADLINE_MS, NULL,
+                            on_transaction, call);
 }
 
-/* QEMU still calls the frozen layer `disk`: open it once more by its name for life, and let go of the old node. A file
- * node that is plainly read-only would make every later commit into it fail, hence auto-read-only. */
-static void
-rename_layer (QmpBatch *batch, const DiskPlan *disk)
-{
-  gboolean has_backing = g_strcmp0 (disk->active_format, "qcow2") == 0;
-
-  add_file_node (batch, disk, disk->layer_file_node, disk->layer, "auto");
-  qmp_batch_add (batch, "blockdev-add",
-                 qmp_args ("driver", "s", disk->active_format,
-                           "node-name", "s", disk->layer_node,
-                           "file", "s", disk->layer_file_node,
-                           "read-only", "b", TRUE,
-                           "cache", "n", cache_options (disk),
-                           has_backing ? "backing" : NULL,
-                           disk->below_node != NULL ? "s" : "0", disk->below_node,
-                           NULL));
-  reopen_format_node (batch, disk, "qcow2", disk->overlay_node, disk->overlay_file_node,
-                      disk->layer_node);
-  /* Nodes that -drive made have gone by themselves; a user's own stay until they are deleted. */
-  delete_node (batch, disk->active_node);
-  delete_node (batch, disk->active_file_node);
-}
-
-/* Once the point is there. What has been done already, as a restart may find it, is left alone. */
+/* QEMU still calls the frozen layer `disk`: open it once more by its name for life, and let go of the old node. Nodes that
+ * -drive made go by themselves; a user's own stay until they are deleted. What has been done already, as a restart may
+ * find it, is left alone. */
 void
 quick_backup_rename_layers (GTask *step, gpointer user_data)
 {
   QuickBackup *job = user_data;
   g_autoptr (QmpBatch) batch = qmp_batch_new ();
 
-  for (guint i = 0; job->point == POINT_TAKEN && i < job->disks->len; i++)
+  for (guint i = 0; i < job->disks->len; i++)
     {
       const DiskPlan *disk = g_ptr_array_index (job->disks, i);
+      const DiskFacts *facts = &job->facts[i];
 
-      if (disk->naming == NAMING_STOP && !job->facts[i].layer_by_own_name
-          && job->facts[i].named_by_us)
-        rename_layer (batch, disk);
+      if (disk->naming != NAMING_STOP || !facts->overlay_in_chain || !facts->named_by_us
+          || facts->layer_by_own_name)
+        continue;
+      node_batch_add_layer (batch, disk, "auto");
+      node_batch_reopen (batch, disk, "qcow2", disk->overlay_node, disk->overlay_file_node,
+                         disk->layer_node);
+      node_batch_delete (batch, disk->active_node);
+      node_batch_delete (batch, disk->active_file_node);
     }
   run_batch (step, job, batch);
 }

@@ -13,7 +13,7 @@ static gboolean
 needs_stop (QuickBackup *job)
 {
   for (guint i = 0; i < job->disks->len; i++)
-    if (((DiskPlan *) g_ptr_array_index (job->disks, i))->naming == NAMING_STOP)
+    if (naming_needs_stop (((DiskPlan *) g_ptr_array_index (job->disks, i))->naming))
       return TRUE;
   return FALSE;
 }
@@ -113,7 +113,8 @@ names_are_right (QuickBackup *job, GError **error)
       const DiskPlan *disk = g_ptr_array_index (job->disks, i);
       FileFacts facts = { 0 };
 
-      if (disk->naming != NAMING_STOP || job->point == POINT_NOT_TAKEN)
+      if (!naming_needs_stop (disk->naming)
+          || (job->point != POINT_UNKNOWN && !job->facts[i].overlay_in_chain))
         continue;
       if (!files_look (disk->published, &facts, error) || job->point == POINT_UNKNOWN
           || facts.ino != (guint64) disk->overlay_ino || facts.dev != (guint64) disk->overlay_dev)

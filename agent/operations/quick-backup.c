@@ -22,6 +22,7 @@ static const Step quick_backup_steps[] = {
   { "freeze",           quick_backup_freeze,          STEP_FORWARD,    NULL,             TRUE },
   { "stop",             quick_backup_stop,            STEP_FORWARD,    NULL,             TRUE },
   { "take-point",       quick_backup_take_point,      STEP_FORWARD,    NULL,             TRUE },
+  { "swap-disks",       quick_backup_swap_disks,      STEP_FORWARD,    NULL,             TRUE },
   { "rename-layers",    quick_backup_rename_layers,   STEP_ALWAYS,     "take-point",     TRUE },
   { "publish-late",     quick_backup_publish_late,    STEP_ALWAYS,     "take-point",     TRUE },
   { "cont",             quick_backup_cont,            STEP_ALWAYS,     "stop",           TRUE },

@@ -67,6 +67,9 @@ gboolean     quick_backup_load_plan (QuickBackup *self, JsonObject *plan,
 void quick_backup_step_done   (GTask *step);
 void quick_backup_step_failed (GTask *step, GError *error);
 
+/* The overlay of a disk is on top now. */
+void quick_backup_note_overlay (QuickBackup *job, guint index);
+
 /* The steps, each in the file of its kind. */
 void quick_backup_end_jobs       (GTask *step, gpointer job);   /* point-jobs.c */
 void quick_backup_create_files   (GTask *step, gpointer job);   /* point-files.c */
@@ -77,6 +80,7 @@ void quick_backup_adopt_names    (GTask *step, gpointer job);   /* point-nodes.c
 void quick_backup_open_overlays  (GTask *step, gpointer job);
 void quick_backup_take_point     (GTask *step, gpointer job);
 void quick_backup_rename_layers  (GTask *step, gpointer job);
+void quick_backup_swap_disks     (GTask *step, gpointer job);   /* point-swap.c */
 void quick_backup_freeze         (GTask *step, gpointer job);   /* point-pause.c */
 void quick_backup_stop           (GTask *step, gpointer job);
 void quick_backup_cont           (GTask *step, gpointer job);

@@ -17,6 +17,7 @@ disk_plan_free (DiskPlan *self)
   g_free (self->disk);
   g_free (self->published);
   g_free (self->device_path);
+  g_free (self->root_node);
   g_free (self->active_path);
   g_free (self->active_node);
   g_free (self->active_file_node);
@@ -32,6 +33,18 @@ disk_plan_free (DiskPlan *self)
   g_free (self->layer_file_node);
   g_free (self->unlocked_file_node);
   g_free (self);
+}
+
+/**
+ * naming_needs_stop:
+ * @naming: how a disk's name is kept right
+ *
+ * Returns: whether the guest's CPUs are stopped for it
+ */
+gboolean
+naming_needs_stop (Naming naming)
+{
+  return naming == NAMING_STOP || naming == NAMING_SWAP;
 }
 
 /* FALSE with the reason when no overlay of ours may go on top of @disk. */
@@ -145,6 +158,19 @@ snapshot_node_name (const char *operation, guint index, const char *suffix)
   return g_strdup_printf ("qsnap-%s-%u%s", digits->str, index, suffix);
 }
 
+/**
+ * snapshot_swap_job:
+ * @operation: the operation's UUID
+ * @index: the disk's place in the operation
+ *
+ * Returns: (transfer full): the id of the job
+ */
+char *
+snapshot_swap_job (const char *operation, guint index)
+{
+  return snapshot_node_name (operation, index, "-swap");
+}
+
 /* A name of free text as part of a file name. */
 static char *
 file_name_part (const char *text)
@@ -193,11 +219,17 @@ choose_naming (Disk *disk, const char *layer, gboolean reopen_kills, Naming *nam
     *naming = NAMING_LATER;
   else if (reopen_kills && !leaves_iothread_when_stopped (disk))
     {
-      agent_set_error (error, AGENT_ERROR_CONFLICT,
-                       "start it without iothreads, from virtio-blk, or with QEMU 9.0 or later",
-                       "disk %s: this QEMU has it in an iothread, where it dies of the command "
-                       "(blockdev-reopen) that a first point needs", disk->name);
-      return FALSE;
+      /* Seen on 7.2: with a filter above, the end of the mirror hangs QEMU for good. */
+      if (strcmp (disk->root, active->node) != 0)
+        {
+          agent_set_error (error, AGENT_ERROR_CONFLICT,
+                           "start the guest without the filter, without iothreads, from virtio-blk, or "
+                           "with QEMU 9.0 or later",
+                           "disk %s: this QEMU has it in an iothread and below a filter (%s), where it "
+                           "would hang or die of a first point", disk->name, disk->root);
+          return FALSE;
+        }
+      *naming = NAMING_SWAP;
     }
   /* A device right on a protocol node has no format node that could be opened again over another file. */
   else if (reopen_kills || active->auto_named || strcmp (active->node, active->file_node) == 0)
@@ -250,6 +282,7 @@ snapshot_plan_disk (Disk *disk, guint index, GPtrArray *entries, const SnapshotR
   if (!choose_naming (disk, self->layer, reopen_kills, &self->naming, error))
     return NULL;
 
+  self->root_node = g_strdup (disk->root);
   self->active_path = g_strdup (active->path);
   self->active_node = g_strdup (active->node);
   self->active_file_node = g_strdup (active->file_node);
@@ -275,6 +308,7 @@ static const Field disk_plan_fields[] = {
   FIELD (DiskPlan, naming, FIELD_ENUM),
   FIELD (DiskPlan, published, FIELD_STRING),
   FIELD (DiskPlan, device_path, FIELD_STRING),
+  FIELD (DiskPlan, root_node, FIELD_STRING),
   FIELD (DiskPlan, active_path, FIELD_STRING),
   FIELD (DiskPlan, active_node, FIELD_STRING),
   FIELD (DiskPlan, active_file_node, FIELD_STRING),

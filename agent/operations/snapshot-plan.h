@@ -17,7 +17,12 @@ typedef enum
   NAMING_ADOPT,
   /* QEMU knows it as `disk` and made the node's name up: publish while the guest is stopped. */
   NAMING_STOP,
+  /* The same where blockdev-reopen would kill QEMU: the device is moved onto the overlay by a mirror of nothing. */
+  NAMING_SWAP,
 } Naming;
+
+/* The published name changes while the guest is stopped. */
+gboolean   naming_needs_stop   (Naming naming);
 
 /* What will be done with one disk. All of it is in the journal before the first of it is done. */
 typedef struct
@@ -27,6 +32,7 @@ typedef struct
   char    *published;           /* what the guest is started from, afterwards as before */
   char    *device_path;         /* (nullable): the block device that was the disk so far */
 
+  char    *root_node;           /* what the device is on: the active node, or a filter above it */
   char    *active_path;         /* as QEMU has it open now */
   char    *active_node;
   char    *active_file_node;
@@ -72,6 +78,9 @@ DiskPlan  *snapshot_plan_disk  (Disk *disk, guint index, GPtrArray *entries,
                                 GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* Where the disk's layers are named: its published path, or for a block device one in the overlay folder. */
 char      *snapshot_plan_published (Disk *disk, const SnapshotRequest *request, const char *guest);
+
+/* The job that moves a device in NAMING_SWAP. */
+char      *snapshot_swap_job   (const char *operation, guint index);
 
 /* "qsnap-<12 digits of the operation's id>-<disk><suffix>": QEMU takes 31 bytes. */
 char      *snapshot_node_name  (const char *operation, guint index, const char *suffix);

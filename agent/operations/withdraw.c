@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "guest-errors.h"
+#include "node-batch.h"
 #include "point-facts.h"
 
 typedef struct
@@ -130,12 +131,6 @@ on_nodes (GObject *source, GAsyncResult *result, gpointer user_data)
 }
 
 static void
-delete_node (QmpBatch *batch, const char *node)
-{
-  qmp_batch_add_tolerant (batch, "blockdev-del", qmp_args ("node-name", "s", node, NULL));
-}
-
-static void
 on_facts (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   Withdrawal *call = user_data;
@@ -158,13 +153,20 @@ on_facts (GObject *source, GAsyncResult *result, gpointer user_data)
 
       if (!job->facts[i].overlay_in_chain)
         {
-          delete_node (batch, disk->overlay_node);
-          delete_node (batch, disk->overlay_file_node);
+          if (disk->naming == NAMING_SWAP)
+            {
+              g_autofree char *swap = snapshot_swap_job (operation_get_id (job->operation), i);
+
+              qmp_batch_add_tolerant (batch, "job-cancel", qmp_args ("id", "s", swap, NULL));
+              qmp_batch_add_tolerant (batch, "job-dismiss", qmp_args ("id", "s", swap, NULL));
+            }
+          node_batch_delete (batch, disk->overlay_node);
+          node_batch_delete (batch, disk->overlay_file_node);
         }
       /* In use they refuse to go, which is right. */
-      delete_node (batch, disk->layer_node);
-      delete_node (batch, disk->layer_file_node);
-      delete_node (batch, disk->unlocked_file_node);
+      node_batch_delete (batch, disk->layer_node);
+      node_batch_delete (batch, disk->layer_file_node);
+      node_batch_delete (batch, disk->unlocked_file_node);
     }
   qmp_batch_run_async (batch, client, GUEST_COMMAND_DEADLINE_MS, NULL, on_nodes, call);
 }

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#define REQUEST_ID_MAX 255
+
 /* Who asks: process, user and group on a Unix socket, else the address. */
 static char *
 describe_peer (SoupServerMessage *message)
@@ -26,13 +28,49 @@ describe_peer (SoupServerMessage *message)
   return g_strdup_printf ("address %s", host != NULL ? host : "unknown");
 }
 
+/**
+ * answer_set_request_id:
+ * @message: a request whose headers have come
+ *
+ * Takes the caller's name for the request, if it has a fit one, or makes one.
+ */
+void
+answer_set_request_id (SoupServerMessage *message)
+{
+  const char *given = soup_message_headers_get_one (
+    soup_server_message_get_request_headers (message), REQUEST_ID_HEADER);
+  gboolean fit = given != NULL && given[0] != '\0' && strlen (given) <= REQUEST_ID_MAX;
+  g_autofree char *uuid = NULL;
+
+  for (const char *c = given; fit && *c != '\0'; c++)
+    fit = g_ascii_isalnum (*c) || strchr ("-_.", *c) != NULL;
+
+  if (!fit)
+    uuid = g_uuid_string_random ();
+  g_object_set_data_full (G_OBJECT (message), REQUEST_ID_HEADER,
+                          fit ? g_strdup (given) : g_strconcat ("req-", uuid, NULL), g_free);
+}
+
+/* libsoup drops what was set before it has sent a "100 Continue": that is why it is done here. */
+static void
+set_headers (SoupServerMessage *message)
+{
+  SoupMessageHeaders *headers = soup_server_message_get_response_headers (message);
+  const char *id = g_object_get_data (G_OBJECT (message), REQUEST_ID_HEADER);
+
+  if (id != NULL)
+    soup_message_headers_replace (headers, REQUEST_ID_HEADER, id);
+  soup_message_headers_replace (headers, "Cache-Control", "no-store");
+  /* libsoup 3.2 never closes a kept connection that the client has closed. */
+  soup_message_headers_replace (headers, "Connection", "close");
+}
+
 static void
 log_answer (SoupServerMessage *message,
             guint              status)
 {
   const char *method = soup_server_message_get_method (message);
-  const char *id = soup_message_headers_get_one (
-    soup_server_message_get_response_headers (message), REQUEST_ID_HEADER);
+  const char *id = g_object_get_data (G_OBJECT (message), REQUEST_ID_HEADER);
   GUri *uri = soup_server_message_get_uri (message);
   g_autofree char *path = g_strescape (g_uri_get_path (uri), NULL);
   g_autofree char *peer = describe_peer (message);
@@ -57,6 +95,7 @@ answer_json (SoupServerMessage *message,
              guint              status,
              JsonNode          *body)
 {
+  set_headers (message);
   soup_server_message_set_status (message, status, NULL);
 
   if (body != NULL)

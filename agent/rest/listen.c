@@ -16,6 +16,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#define BACKLOG 128
+
 struct _SocketFile
 {
   char  *path;
@@ -107,6 +109,8 @@ bind_at (GSocket      *socket,
   gboolean good = FALSE;
   GStatBuf facts;
 
+  /* Who connects to a Unix socket with a full queue and does not block is turned away. */
+  g_socket_set_listen_backlog (socket, BACKLOG);
   if (g_unlink (temporary) != 0 && errno != ENOENT)
     return set_errno (error, temporary, "remove the file", errno);
   if (!g_socket_bind (socket, address, TRUE, error))

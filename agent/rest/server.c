@@ -20,7 +20,6 @@
 #define IDLE_TIMEOUT     15                     /* seconds without a byte, while we wait for one */
 #define CONNECTIONS_MAX  512
 #define DISCARD_MAX      (16 * 1024 * 1024)     /* bytes of a refused body that are read at most */
-#define REQUEST_ID_MAX   255
 
 struct _RestServer
 {
@@ -34,7 +33,7 @@ struct _RestServer
   guint      *connections;      /* how many there are; shared with them */
 };
 
-/* What we note about a request from its connection's first byte on. */
+/* What we note about a request from its connection on. */
 typedef struct
 {
   goffset     length;           /* bytes of the body so far */
@@ -44,23 +43,6 @@ typedef struct
 G_DEFINE_FINAL_TYPE (RestServer, rest_server, G_TYPE_OBJECT)
 
 /* --- before the body --- */
-
-/* The caller's name for the request, if it has a fit one, or a new name. */
-static void
-set_request_id (SoupServerMessage *message)
-{
-  const char *given = soup_message_headers_get_one (
-    soup_server_message_get_request_headers (message), REQUEST_ID_HEADER);
-  g_autofree char *uuid = g_uuid_string_random ();
-  g_autofree char *made = g_strconcat ("req-", uuid, NULL);
-  gboolean fit = given != NULL && given[0] != '\0' && strlen (given) <= REQUEST_ID_MAX;
-
-  for (const char *c = given; fit && *c != '\0'; c++)
-    fit = g_ascii_isalnum (*c) || strchr ("-_.", *c) != NULL;
-
-  soup_message_headers_replace (soup_server_message_get_response_headers (message),
-                                REQUEST_ID_HEADER, fit ? given : made);
-}
 
 /* NULL, and answered, when there is none. */
 static const Route *
@@ -133,9 +115,6 @@ refuse (SoupServerMessage *message,
         GError            *error)
 {
   soup_message_body_set_accumulate (soup_server_message_get_request_body (message), FALSE);
-  if (has_body (soup_server_message_get_request_headers (message)))
-    soup_message_headers_replace (soup_server_message_get_response_headers (message), "Connection",
-                                  "close");
   if (error != NULL)
     answer_error (message, error);
 }
@@ -174,10 +153,7 @@ handle_headers (SoupServer        *soup,
   g_autoptr (GError) error = NULL;
   const Route *route;
 
-  set_request_id (message);
-  soup_message_headers_replace (soup_server_message_get_response_headers (message), "Cache-Control",
-                                "no-store");
-
+  answer_set_request_id (message);
   if (!access_check (self->access, message, &error))
     refuse (message, g_steal_pointer (&error));
   else if ((route = find_route (message, &name)) == NULL)
@@ -233,7 +209,6 @@ arrival_free (gpointer  data,
   g_free (arrival);
 }
 
-/* A connection has come, or is done with a request and waits for the next one. */
 static void
 request_started (SoupServer        *soup,
                  SoupServerMessage *message,
@@ -248,6 +223,9 @@ request_started (SoupServer        *soup,
   if (++*self->connections > CONNECTIONS_MAX)
     g_socket_shutdown (socket, TRUE, TRUE, NULL);
 
+  /* Also for what libsoup answers by itself; see answer.c. */
+  soup_message_headers_replace (soup_server_message_get_response_headers (message), "Connection",
+                                "close");
   /* Runs while libsoup waits for the client, not while the client waits for us. */
   g_socket_set_timeout (socket, IDLE_TIMEOUT);
 }
