@@ -77,8 +77,8 @@ find_overlap (char              **held,
  *
  * Claims disks for an operation that is about to be, so that nobody else touches them meanwhile.
  *
- * Returns: (transfer full): the claim, given up with its last reference; %NULL with AGENT_ERROR_CONFLICT
- *   that names the holder
+ * Returns: (transfer full): the claim, given up with its last reference; %NULL with
+ *   AGENT_ERROR_CONFLICT that names the holder
  */
 Claim *
 engine_claim (Engine             *self,

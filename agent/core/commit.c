@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows how to share the disk's flushes, and to keep them away from guests that stand still: what many
- * operations have to write at the same time becomes durable in one transaction. */
+/* Knows how to share the disk's flushes, and to keep them away from guests that stand still: what
+ * many operations have to write at the same time becomes durable in one transaction. */
 
 #include "engine-private.h"
 
-/* How long writes wait for other guests' windows to close. A window is over in a few milliseconds; one that
- * takes longer, for freezing a busy guest, must not hold up everybody else. */
+/* How long writes wait for other guests' windows to close. A window is over in a few milliseconds;
+ * one that takes longer, for freezing a busy guest, must not hold up everybody else. */
 #define PATIENCE_MS 100
 
 struct _Commit

@@ -118,10 +118,11 @@ read_lines (Reader  *reader,
  * @user_data: handed to @func
  * @error: return location
  *
- * Reads a key file: [groups], "key = value", and comments that begin with # at the start of a line. Values
- * are taken as they stand, without blanks around them; there are no escapes.
+ * Reads a key file: [groups], "key = value", and comments that begin with # at the start of a line.
+ * Values are taken as they stand, without blanks around them; there are no escapes.
  *
- * Returns: %FALSE with what @func says, AGENT_ERROR_INVALID, or an adopted error of reading the file
+ * Returns: %FALSE with what @func says, AGENT_ERROR_INVALID, or an adopted error of reading the
+ *   file
  */
 gboolean
 config_file_read (const char      *path,

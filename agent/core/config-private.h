@@ -42,7 +42,8 @@ gboolean config_value_set   (const ConfigKey *key, gpointer settings, const char
 void     config_value_clear (const ConfigKey *key, gpointer settings);
 void     config_value_copy  (const ConfigKey *key, gconstpointer from, gpointer to);
 
-/* Calls @func for each "key = value" and, with @key NULL, for each "[group]"; @where is "FILE:LINE". */
+/* Calls @func for each "key = value" and, with @key NULL, for each "[group]"; @where is
+ * "FILE:LINE". */
 typedef gboolean (*ConfigLineFunc) (const char *where, const char *group, const char *key,
                                     const char *value, gpointer user_data, GError **error);
 

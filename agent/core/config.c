@@ -417,11 +417,11 @@ check_together (Reader  *reader,
  * @overrides: (nullable) (array zero-terminated=1): "group.key=value" each, over what the file says
  * @error: return location
  *
- * Reads the daemon's settings. What is not known, or not sensible, is refused, with the file, the line and
- * what would be right.
+ * Reads the daemon's settings. What is not known, or not sensible, is refused, with the file, the
+ * line and what would be right.
  *
- * Returns: (transfer full): the settings; %NULL with AGENT_ERROR_INVALID, or with what kept the file from
- *   being read
+ * Returns: (transfer full): the settings; %NULL with AGENT_ERROR_INVALID, or with what kept the
+ *   file from being read
  */
 Config *
 config_load (const char         *path,

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows which operations of the journal are kept in mind after a restart, and which are forgotten. */
+/* Knows which operations of the journal are kept in mind after a restart, and which are forgotten.
+ * */
 
 #include "engine-private.h"
 
 #include <core/error.h>
 
-/* How many finished operations are remembered, and how many more may gather before the oldest go. */
+/* How many finished operations are remembered, and how many more may gather before the oldest go.
+ * */
 #define N_KEPT   1000
 #define N_LEEWAY 100
 
@@ -70,8 +72,8 @@ adopt_open (Engine    *self,
   else if (operation_set_workflow (operation, registration->workflow, registration->environment,
                                    &error))
     error = agent_error_new (AGENT_ERROR_UNAVAILABLE, NULL,
-                             "interrupted by a restart of the daemon; it goes on when guest '%s' is "
-                             "there", operation->guest);
+                             "interrupted by a restart of the daemon; it goes on when guest "
+                             "'%s' is there", operation->guest);
 
   operation_take_obstacle (operation, error);
 }
@@ -81,8 +83,8 @@ adopt_open (Engine    *self,
  * @self: an engine that knows its kinds of operations and has none yet
  * @error: return location
  *
- * Reads the journal: operations that are over, for those who ask, and the open ones, which hold their disks
- * and wait for engine_recover().
+ * Reads the journal: operations that are over, for those who ask, and the open ones, which hold
+ * their disks and wait for engine_recover().
  *
  * Returns: %FALSE with AGENT_ERROR_NO_SPACE or AGENT_ERROR_INTERNAL
  */

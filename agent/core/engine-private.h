@@ -38,7 +38,8 @@ void        claim_hold_for  (Claim *self, Operation *operation);
 const char *claim_get_guest (Claim *self);
 char      **claim_get_disks (Claim *self);
 
-/* commit.c: writes of many operations become durable in one transaction. @error is NULL when they are. */
+/* commit.c: writes of many operations become durable in one transaction. @error is NULL when they
+ * are. */
 typedef void (*CommitFunc)  (gpointer user_data, const GError *error);
 void        engine_commit   (Engine *self, Operation *operation, OperationState state,
                              GArray *announced, CommitFunc func, gpointer user_data);

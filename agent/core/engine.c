@@ -104,8 +104,8 @@ is_sound (const Workflow *workflow)
 /**
  * engine_register:
  * @self: the engine
- * @workflow: a kind of operation, which lives as long as the engine; its steps have names of their own, and
- *   those that clean up stand behind the forward step that they clean up after
+ * @workflow: a kind of operation, which lives as long as the engine; its steps have names of their
+ *   own, and those that clean up stand behind the forward step that they clean up after
  * @environment: handed to the workflow's job_new
  *
  * Teaches the engine a kind of operation. All are registered before engine_load().
@@ -194,7 +194,8 @@ on_submitted (gpointer user_data)
  * @idempotency_key: (nullable): for engine_repeated()
  * @error: return location
  *
- * Writes the operation to the journal, with its first step as begun, and starts it from the main loop.
+ * Writes the operation to the journal, with its first step as begun, and starts it from the main
+ * loop.
  *
  * Returns: (transfer none): the operation; %NULL with an error of the workflow's job_new,
  *   AGENT_ERROR_CONFLICT when @id or @idempotency_key is taken, AGENT_ERROR_NO_SPACE or
@@ -265,8 +266,8 @@ engine_submit (Engine      *self,
  * @request: what is asked for
  * @error: return location
  *
- * Returns: (transfer none) (nullable): the operation that came of the same request earlier; %NULL when there
- *   was none; %NULL with AGENT_ERROR_CONFLICT when the key stood for another request
+ * Returns: (transfer none) (nullable): the operation that came of the same request earlier; %NULL
+ *   when there was none; %NULL with AGENT_ERROR_CONFLICT when the key stood for another request
  */
 Operation *
 engine_repeated (Engine      *self,
@@ -367,11 +368,11 @@ cancel_waiting (Engine     *self,
  * @operation: one of its operations
  * @error: return location
  *
- * Asks for the operation's end: the step that runs is told, then all that has begun is cleaned up. An
- * operation whose steps are all done by then succeeds.
+ * Asks for the operation's end: the step that runs is told, then all that has begun is cleaned up.
+ * An operation whose steps are all done by then succeeds.
  *
- * Returns: %FALSE with AGENT_ERROR_CONFLICT when it is over already, or when the journal cannot be told with
- *   AGENT_ERROR_NO_SPACE or AGENT_ERROR_INTERNAL
+ * Returns: %FALSE with AGENT_ERROR_CONFLICT when it is over already, or when the journal cannot be
+ *   told with AGENT_ERROR_NO_SPACE or AGENT_ERROR_INTERNAL
  */
 gboolean
 engine_cancel (Engine     *self,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows the forms of an error: a code with a hint here, a number for HTTP, a word for the journal. */
+/* Knows the forms of an error: a code with a hint here, a number for HTTP, a word for the journal.
+ * */
 
 #include <core/error.h>
 
@@ -273,8 +274,8 @@ agent_error_get_hint (const GError *error)
  * agent_error_adopt:
  * @error: (transfer full) (nullable): an error of any domain
  *
- * Makes @error one of ours: codes of GIO become the nearest of AGENT_ERROR, domains nobody knows here
- * become AGENT_ERROR_INTERNAL. The message stays.
+ * Makes @error one of ours: codes of GIO become the nearest of AGENT_ERROR, domains nobody knows
+ * here become AGENT_ERROR_INTERNAL. The message stays.
  *
  * Returns: (transfer full) (nullable): an error of the domain AGENT_ERROR
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows the tables of the journal, and how an older journal becomes a newer one. A migration that has
- * been released is never changed: what is new goes into one more at the end. */
+/* Knows the tables of the journal, and how an older journal becomes a newer one. A migration that
+ * has been released is never changed: what is new goes into one more at the end. */
 
 #include "journal-private.h"
 
@@ -157,8 +157,8 @@ apply (sqlite3            *db,
  * @migrations: the SQL that leads from version 0 to 1, from 1 to 2, ... ended by %NULL
  * @error: return location
  *
- * Brings an empty or older database to the newest version, all in one transaction: when that fails the
- * database is what it was. A newer one is refused.
+ * Brings an empty or older database to the newest version, all in one transaction: when that fails
+ * the database is what it was. A newer one is refused.
  *
  * Returns: %FALSE with AGENT_ERROR_INTERNAL or AGENT_ERROR_NO_SPACE
  */

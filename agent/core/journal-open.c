@@ -14,7 +14,8 @@
 
 #include <glib/gstdio.h>
 
-/* Somebody with an SQLite shell may hold the file for a moment. The main loop stands still meanwhile. */
+/* Somebody with an SQLite shell may hold the file for a moment. The main loop stands still
+ * meanwhile. */
 #define BUSY_TIMEOUT_MS 1000
 
 /**
@@ -89,11 +90,11 @@ set_locked (GError     **error,
  * @lock: (out): a descriptor; the journal is ours until it is closed, which a death does as well
  * @error: return location
  *
- * Takes "@path.lock" and writes our process id into it. The file stays when it is given up: removing it
- * would let two processes lock two files of this name.
+ * Takes "@path.lock" and writes our process id into it. The file stays when it is given up:
+ * removing it would let two processes lock two files of this name.
  *
- * Returns: %FALSE with AGENT_ERROR_CONFLICT, which names the process that has it, AGENT_ERROR_NO_SPACE or
- *   AGENT_ERROR_INTERNAL
+ * Returns: %FALSE with AGENT_ERROR_CONFLICT, which names the process that has it,
+ *   AGENT_ERROR_NO_SPACE or AGENT_ERROR_INTERNAL
  */
 gboolean
 journal_lock_file (const char  *path,
@@ -156,8 +157,8 @@ sync_folder (const char  *path,
  * @path: the journal's name
  * @error: return location
  *
- * Sees to it that the file is there, durably, and for its owner alone: requests may hold names that are
- * nobody else's business. SQLite gives the files beside it the same mode.
+ * Sees to it that the file is there, durably, and for its owner alone: requests may hold names that
+ * are nobody else's business. SQLite gives the files beside it the same mode.
  *
  * Returns: %FALSE with AGENT_ERROR_NO_SPACE or AGENT_ERROR_INTERNAL
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows SQLite: bound values, cached statements, transactions. How the file is opened and whether it may
- * be is in journal-open.c; what the tables are, in journal-migrations.c. */
+/* Knows SQLite: bound values, cached statements, transactions. How the file is opened and whether
+ * it may be is in journal-open.c; what the tables are, in journal-migrations.c. */
 
 #include "journal-private.h"
 
@@ -71,11 +71,12 @@ journal_init (Journal *self)
  * @path: the file; made with mode 0600 when it is not there, in a folder that is
  * @error: return location
  *
- * Opens the journal for this process alone, checks that it is whole, and brings its tables to the newest
- * version. Next to @path stands "@path.lock" with the process id of the one who has it.
+ * Opens the journal for this process alone, checks that it is whole, and brings its tables to the
+ * newest version. Next to @path stands "@path.lock" with the process id of the one who has it.
  *
- * Returns: (transfer full): the journal; %NULL with AGENT_ERROR_CONFLICT when another process has it,
- *   AGENT_ERROR_NO_SPACE, or AGENT_ERROR_INTERNAL when it is damaged, of a newer version, or not ours
+ * Returns: (transfer full): the journal; %NULL with AGENT_ERROR_CONFLICT when another process has
+ *   it, AGENT_ERROR_NO_SPACE, or AGENT_ERROR_INTERNAL when it is damaged, of a newer version, or
+ *   not ours
  */
 Journal *
 journal_open (const char  *path,
@@ -260,10 +261,11 @@ run_statement (Journal         *self,
  * @types: one letter for each ?: "s" const char * (nullable), "i" gint64, "j" JsonNode * (nullable)
  * @...: the values
  *
- * Changes rows. Outside journal_begin() and journal_commit() the change is durable when this returns.
+ * Changes rows. Outside journal_begin() and journal_commit() the change is durable when this
+ * returns.
  *
- * Returns: %FALSE with AGENT_ERROR_NO_SPACE, AGENT_ERROR_CONFLICT (a constraint of the table says no) or
- *   AGENT_ERROR_INTERNAL; then nothing has changed
+ * Returns: %FALSE with AGENT_ERROR_NO_SPACE, AGENT_ERROR_CONFLICT (a constraint of the table says
+ *   no) or AGENT_ERROR_INTERNAL; then nothing has changed
  */
 gboolean
 journal_write (Journal     *self,
@@ -420,7 +422,8 @@ journal_row_int64 (JournalRow *row,
  * @row: a row
  * @column: from 0
  *
- * Returns: (transfer full) (nullable): the JSON in the column; %NULL for NULL and for what is no JSON
+ * Returns: (transfer full) (nullable): the JSON in the column; %NULL for NULL and for what is no
+ *   JSON
  */
 JsonNode *
 journal_row_json (JournalRow *row,

@@ -110,11 +110,11 @@ set_error (JsonObject *object,
  * @self: the operation
  *
  * Makes the form in which REST and CLI show an operation: id, kind, guest, disks (null: the whole
- * guest), state, step, steps, progress in bytes, error, request, result, and the times created, started
- * and finished. The plan is not shown.
+ * guest), state, step, steps, progress in bytes, error, request, result, and the times created,
+ * started and finished. The plan is not shown.
  *
- * Returns: (transfer full): an object, to be written out at once: request and result are the operation's
- *   own
+ * Returns: (transfer full): an object, to be written out at once: request and result are the
+ *   operation's own
  */
 JsonNode *
 operation_to_json (Operation *self)

@@ -39,7 +39,7 @@ struct _Operation
   JsonObject     *request;
   JsonObject     *plan;
   JsonObject     *result;
-  GError         *error;        /* the first, with notes on later ones; from it on, cleaning is due */
+  GError         *error;        /* the first, with notes on later ones; cleaning is due */
   GError         *obstacle;     /* what keeps the operation open */
   gboolean        complete;     /* every step is done, whether or not the journal could be told */
   GCancellable   *cancellable;
@@ -78,7 +78,8 @@ gboolean     operation_state_from_string (const char *text, OperationState *stat
 /* operation-journal.c: the rows of operations and steps. Inside a transaction of the caller's. */
 gboolean     operation_insert         (Operation *self, Journal *journal, GError **error)
                                        G_GNUC_WARN_UNUSED_RESULT;
-/* @announced: (nullable): positions of steps that are written as begun, although they have not yet. */
+/* @announced: (nullable): positions of steps that are written as begun, although they have not yet.
+ * */
 gboolean     operation_update         (Operation *self, Journal *journal, OperationState state,
                                        gint64 finished_us, GArray *announced, GError **error)
                                        G_GNUC_WARN_UNUSED_RESULT;

@@ -127,8 +127,8 @@ operation_wait_async (Operation           *self,
  * @result: what the callback was given
  * @error: return location
  *
- * Returns: %TRUE when the operation has finished or the time is over: operation_is_finished() tells which;
- *   %FALSE with G_IO_ERROR_CANCELLED
+ * Returns: %TRUE when the operation has finished or the time is over: operation_is_finished() tells
+ *   which; %FALSE with G_IO_ERROR_CANCELLED
  */
 gboolean
 operation_wait_finish (Operation     *self,

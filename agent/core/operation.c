@@ -318,8 +318,8 @@ operation_get_cancellable (Operation *self)
  * operation_get_plan:
  * @self: the operation
  *
- * Returns: (transfer none): what it will touch; steps may add to it, and it is written to the journal before
- *   the next one begins
+ * Returns: (transfer none): what it will touch; steps may add to it, and it is written to the
+ *   journal before the next one begins
  */
 JsonObject *
 operation_get_plan (Operation *self)

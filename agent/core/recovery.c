@@ -38,8 +38,8 @@ resume (Run        *run,
     {
       StepRecord *record = operation_get_record (run->operation, (guint) i);
 
-      /* What is behind counts as done. What is ahead has to be done again, and whoever cleans up after it
-       * must still be told that it had begun. */
+      /* What is behind counts as done. What is ahead has to be done again, and whoever cleans up
+       * after it must still be told that it had begun. */
       if (record->begun_us == 0)
         continue;
 

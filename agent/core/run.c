@@ -171,7 +171,8 @@ on_retry (gpointer user_data)
   return G_SOURCE_REMOVE;
 }
 
-/* The guest may be there all the time, and nobody ask for recovery: a full disk, a store that is away. */
+/* The guest may be there all the time, and nobody ask for recovery: a full disk, a store that is
+ * away. */
 static void
 plan_retry (Engine    *engine,
             Operation *operation)
@@ -304,7 +305,8 @@ on_announced (gpointer      user_data,
 
   if (self->cleaning)
     {
-      /* What cleans up has to run all the more; whether the journal learns of it shows at the end. */
+      /* What cleans up has to run all the more; whether the journal learns of it shows at the end.
+       * */
       operation_take_error (self->operation, g_error_copy (error));
       run_start (self);
       return;

@@ -159,7 +159,8 @@ static const struct
   { "monitor", "[guest a]\nmonitor = m\n",
     "FILE:2: monitor = m: the value is neither an absolute path nor HOST:PORT" },
   { "watch", "[watch]\nsockets = /a;b\n",
-    "FILE:2: sockets = /a;b: the value is not a list of absolute paths parted by ';': there is 'b'" },
+    "FILE:2: sockets = /a;b: the value is not a list of absolute paths parted by ';': "
+    "there is 'b'" },
   { "image-ref", "[guest a]\nmonitor = /m\nimage-ref. = x\n", "FILE:3: image-ref. = x: the id of" },
   { "no-monitor", "\n\n[guest a]\nagent = /a\n", "FILE:3: [guest a] needs a 'monitor'" },
   { "guest-without-name", "[guest]\nmonitor = /m\n", "FILE:1: there is no group [guest]" },
@@ -191,14 +192,16 @@ test_wrong_file (gconstpointer data)
 static void
 test_overrides (void)
 {
-  static const char *const good[] = { "daemon.transfers=5", "store.folder=/a=b", "rest.group=", NULL };
+  static const char *const good[] = {
+    "daemon.transfers=5", "store.folder=/a=b", "rest.group=", NULL
+  };
   static const char *const bad[] = { "daemon.transfers=0", NULL };
   static const char *const unknown[] = { "daemon.state=/s", "nobody.knows=1", NULL };
   static const char *const shapeless[] = { "transfers=3", NULL };
   static const char *const guest[] = { "guest a.monitor=/m", NULL };
+  static const char text[] = "[daemon]\ntransfers = 3\nlog = error\n[rest]\ngroup = g\n";
   g_autofree char *message = NULL;
-  g_autoptr (Config) config = load_text ("[daemon]\ntransfers = 3\nlog = error\n[rest]\ngroup = g\n",
-                                         good, &message);
+  g_autoptr (Config) config = load_text (text, good, &message);
 
   g_assert_cmpuint (config->transfers, ==, 5);
   g_assert_cmpstr (config->log_level, ==, "error");
@@ -206,8 +209,8 @@ test_overrides (void)
   g_assert_null (config->socket_group);
 
   g_assert_null (load_text ("", bad, &message));
-  g_assert_cmpstr (message, ==, "option daemon.transfers=0: transfers = 0: the value is not a number "
-                                "from 1 to 64");
+  g_assert_cmpstr (message, ==, "option daemon.transfers=0: transfers = 0: the value is not a "
+                                "number from 1 to 64");
   g_free (message);
   g_assert_null (load_text ("", unknown, &message));
   g_assert_true (g_str_has_prefix (message, "option nobody.knows=1: there is no group [nobody]"));

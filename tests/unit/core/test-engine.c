@@ -261,9 +261,10 @@ test_many (Fixture       *fixture,
   for (guint i = 0; i < N_MANY; i++)
     g_assert_nonnull (toy_submit (&fixture->toy, i, NULL));
 
-  /* One guest's window is open while another one's operation is written. */
-  journal_set_hook (fixture->toy.journal, NULL, NULL);
   toy_run (&fixture->toy);
+
+  /* Not six for each. */
+  g_assert_cmpuint (fixture->toy.n_writes, <, 2 * N_MANY);
 
   for (guint i = 0; i < N_MANY; i++)
     {
@@ -400,7 +401,7 @@ leave_open (Fixture    *fixture,
   g_assert_no_error (error);
   g_assert_true (journal_write (fixture->toy.journal, &error,
     "INSERT INTO steps (operation, position, name, state, begun_us)"
-    " VALUES ('left', 0, ?, 'running', 1)", "s", step));
+    " VALUES ('left', 2, ?, 'running', 1)", "s", step));
   g_assert_no_error (error);
   restart (fixture);
 }
@@ -502,9 +503,10 @@ test_open_of_another_version (Fixture       *fixture,
 /* A workflow whose recovery does as the test says. */
 typedef struct
 {
-  Recovery  recovery;
-  gboolean  facts_fail;
-  guint     n_runs;
+  Recovery    recovery;
+  guint       facts_fail;       /* how often they still do */
+  const char *fails;            /* (nullable): the step that does */
+  GString    *history;
 } Patient;
 
 static gpointer
@@ -522,7 +524,7 @@ patient_facts (GTask    *task,
   g_autoptr (GTask) owned = task;
   Patient *patient = user_data;
 
-  if (patient->facts_fail)
+  if (patient->facts_fail > 0 && patient->facts_fail-- > 0)
     g_task_return_new_error (task, AGENT_ERROR, AGENT_ERROR_UNAVAILABLE, "no answer");
   else
     g_task_return_boolean (task, TRUE);
@@ -535,8 +537,12 @@ patient_run (GTask    *task,
   g_autoptr (GTask) owned = task;
   Patient *patient = user_data;
 
-  patient->n_runs++;
-  g_task_return_boolean (task, TRUE);
+  g_string_append_printf (patient->history, "%s ", g_task_get_name (task));
+
+  if (g_strcmp0 (g_task_get_name (task), patient->fails) == 0)
+    g_task_return_new_error (task, AGENT_ERROR, AGENT_ERROR_GUEST, "injected");
+  else
+    g_task_return_boolean (task, TRUE);
 }
 
 static Recovery
@@ -546,75 +552,125 @@ patient_decide (gpointer    user_data,
 {
   Patient *patient = user_data;
 
-  g_assert_cmpstr (last_step, ==, "only");
+  g_assert_cmpstr (last_step, ==, "last");
   g_assert_false (ended);
 
   return patient->recovery;
+}
+
+static const Step patient_steps[] = {
+  { "first", patient_run, STEP_FORWARD, NULL,    FALSE },
+  { "clean", patient_run, STEP_ALWAYS,  "first", FALSE },
+  { "last",  patient_run, STEP_FORWARD, NULL,    FALSE },
+  { NULL,    NULL,        STEP_FORWARD, NULL,    FALSE },
+};
+
+static const Workflow patient_workflow = {
+  "patient", patient_steps, patient_new, NULL, patient_facts, patient_decide,
+};
+
+/* One that is cut off in its last step. */
+static Operation *
+load_patient (Fixture *fixture,
+              Patient *patient)
+{
+  g_autoptr (GError) error = NULL;
+
+  patient->history = g_string_new (NULL);
+  leave_open (fixture, "patient", "last");
+  journal_set_hook (fixture->toy.journal, NULL, NULL);
+  g_assert_true (journal_write (fixture->toy.journal, &error,
+    "INSERT INTO steps (operation, position, name, state, begun_us, ended_us)"
+    " VALUES ('left', 0, 'first', 'done', 1, 1), ('left', 1, 'clean', 'done', 1, 1)", ""));
+  g_assert_no_error (error);
+
+  g_clear_object (&fixture->toy.engine);
+  fixture->toy.engine = engine_new (fixture->toy.journal);
+  engine_register (fixture->toy.engine, &patient_workflow, patient);
+  g_assert_true (engine_load (fixture->toy.engine, &error));
+  g_assert_no_error (error);
+
+  return engine_find (fixture->toy.engine, "left");
+}
+
+static void
+recover_and_show (Fixture    *fixture,
+                  Operation  *operation,
+                  const char *shown)
+{
+  g_autofree char *text = NULL;
+
+  engine_recover (fixture->toy.engine, "g0");
+  toy_run (&fixture->toy);
+  text = show (operation);
+
+  if (strstr (text, shown) == NULL)
+    g_error ("%s does not say %s", text, shown);
 }
 
 static void
 test_decisions (Fixture       *fixture,
                 gconstpointer  data)
 {
-  static const Step steps[] = {
-    { "only", patient_run, STEP_FORWARD, NULL, FALSE }, { NULL, NULL, STEP_FORWARD, NULL, FALSE },
-  };
-  static const Workflow workflow = {
-    "patient", steps, patient_new, NULL, patient_facts, patient_decide,
-  };
-  Patient patient = { { RECOVERY_WAIT, NULL, "the guest is migrating" }, TRUE, 0 };
-  g_autoptr (Engine) engine = NULL;
-  Operation *operation;
-  char *text;
+  Patient patient = { { RECOVERY_WAIT, NULL, "the guest is migrating" }, 1, NULL, NULL };
+  Operation *operation = load_patient (fixture, &patient);
 
-  leave_open (fixture, "patient", "only");
-  g_clear_object (&fixture->toy.engine);
-  engine = engine_new (fixture->toy.journal);
-  engine_register (engine, &workflow, &patient);
-  g_assert_true (engine_load (engine, NULL));
-  fixture->toy.engine = g_object_ref (engine);
-  operation = engine_find (engine, "left");
-
-  engine_recover (engine, "g0");
-  toy_run (&fixture->toy);
-  text = show (operation);
-  g_assert_nonnull (strstr (text, "asking how things stand: no answer"));
-  g_free (text);
-
-  patient.facts_fail = FALSE;
-  engine_recover (engine, "g0");
-  toy_run (&fixture->toy);
-  text = show (operation);
-  g_assert_nonnull (strstr (text, "waiting: the guest is migrating"));
-  g_free (text);
+  recover_and_show (fixture, operation, "asking how things stand: no answer");
+  recover_and_show (fixture, operation, "waiting: the guest is migrating");
 
   patient.recovery = (Recovery) { RECOVERY_RESUME, "nowhere", "a mistake" };
-  engine_recover (engine, "g0");
-  toy_run (&fixture->toy);
+  recover_and_show (fixture, operation, "has no step 'nowhere'");
   g_assert_cmpint (operation_get_state (operation), ==, OPERATION_RUNNING);
+  g_assert_cmpstr (patient.history->str, ==, "");
 
-  g_assert_cmpuint (patient.n_runs, ==, 0);
-  patient.recovery = (Recovery) { RECOVERY_RESUME, "only", "go on" };
-  engine_recover (engine, "g0");
+  patient.recovery = (Recovery) { RECOVERY_RESUME, "last", "go on" };
+  recover_and_show (fixture, operation, "\"error\":null");
+  g_assert_cmpint (operation_get_state (operation), ==, OPERATION_SUCCEEDED);
+  g_assert_cmpstr (patient.history->str, ==, "last ");
+  g_string_free (patient.history, TRUE);
+}
+
+/* What was cleaned up before the crash has to be cleaned up again, when its step is run again. */
+static void
+test_resumed_from_earlier (Fixture       *fixture,
+                           gconstpointer  data)
+{
+  Patient patient = { { RECOVERY_RESUME, "first", "once more" }, 0, "first", NULL };
+  Operation *operation = load_patient (fixture, &patient);
+
+  recover_and_show (fixture, operation, "\"state\":\"failed\"");
+  g_assert_cmpstr (patient.history->str, ==, "first clean ");
+  g_string_free (patient.history, TRUE);
+}
+
+/* The guest comes back while a run that did not find it is still on its way to say so. */
+static void
+test_recover_while_recovering (Fixture       *fixture,
+                               gconstpointer  data)
+{
+  Patient patient = { { RECOVERY_RESUME, "last", "go on" }, 1, NULL, NULL };
+  Operation *operation = load_patient (fixture, &patient);
+
+  engine_recover (fixture->toy.engine, "g0");
+  engine_recover (fixture->toy.engine, "g0");
   toy_run (&fixture->toy);
   g_assert_cmpint (operation_get_state (operation), ==, OPERATION_SUCCEEDED);
-  g_assert_cmpuint (patient.n_runs, ==, 1);
-  text = show (operation);
-  g_assert_nonnull (strstr (text, "\"error\":null"));
-  g_free (text);
+  g_assert_cmpstr (patient.history->str, ==, "last ");
+  g_string_free (patient.history, TRUE);
 }
 
 /* Tables that the engine cannot keep its promises with. */
 static void
 test_unsound_tables (void)
 {
+#define STEP(name, when, cleans_up) { name, patient_run, when, cleans_up, FALSE }
   static const Step steps[][3] = {
-    { { "a", patient_run, STEP_FORWARD, NULL, FALSE }, { "a", patient_run, STEP_FORWARD, NULL, FALSE } },
-    { { "a", patient_run, STEP_FORWARD, NULL, FALSE }, { "b", patient_run, STEP_ALWAYS, NULL, FALSE } },
-    { { "a", patient_run, STEP_FORWARD, NULL, FALSE }, { "b", patient_run, STEP_ALWAYS, "c", FALSE } },
-    { { "a", patient_run, STEP_ALWAYS, "b", FALSE }, { "b", patient_run, STEP_FORWARD, NULL, FALSE } },
-    { { "a", patient_run, STEP_FORWARD, NULL, FALSE }, { "b", patient_run, STEP_FORWARD, "a", FALSE } },
-    { { NULL, NULL, STEP_FORWARD, NULL, FALSE } },
+    { STEP ("a", STEP_FORWARD, NULL), STEP ("a", STEP_FORWARD, NULL) },
+    { STEP ("a", STEP_FORWARD, NULL), STEP ("b", STEP_ALWAYS, NULL) },
+    { STEP ("a", STEP_FORWARD, NULL), STEP ("b", STEP_ALWAYS, "c") },
+    { STEP ("a", STEP_ALWAYS, "b"), STEP ("b", STEP_FORWARD, NULL) },
+    { STEP ("a", STEP_FORWARD, NULL), STEP ("b", STEP_FORWARD, "a") },
+    { STEP (NULL, STEP_FORWARD, NULL) },
   };
   g_autofree char *folder = folder_new ();
   g_autofree char *path = g_build_filename (folder, "journal", NULL);
@@ -657,6 +713,8 @@ main (int    argc,
   ADD ("cancel-open-refused", test_cancel_open_refused);
   ADD ("open-of-another-version", test_open_of_another_version);
   ADD ("decisions", test_decisions);
+  ADD ("resumed-from-earlier", test_resumed_from_earlier);
+  ADD ("recover-while-recovering", test_recover_while_recovering);
   g_test_add_func ("/engine/unsound-tables", test_unsound_tables);
 
   return g_test_run ();

@@ -425,7 +425,8 @@ copy_file (const char *from,
   g_assert_true (g_file_set_contents (to, contents, (gssize) length - cut, NULL));
 }
 
-/* The machine stopped while the last write was on its way to the disk: what was durable before is there. */
+/* The machine stopped while the last write was on its way to the disk: what was durable before is
+ * there. */
 static void
 test_torn (Fixture       *fixture,
            gconstpointer  data)

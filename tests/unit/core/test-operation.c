@@ -184,10 +184,10 @@ test_words (void)
 {
   for (int state = OPERATION_QUEUED; state <= OPERATION_CANCELLED; state++)
     {
+      const char *word = operation_state_to_string ((OperationState) state);
       OperationState back;
 
-      g_assert_true (operation_state_from_string (operation_state_to_string ((OperationState) state),
-                                                  &back));
+      g_assert_true (operation_state_from_string (word, &back));
       g_assert_cmpint (back, ==, state);
     }
 

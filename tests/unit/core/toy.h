@@ -5,8 +5,8 @@
 
 G_BEGIN_DECLS
 
-/* A workflow like that of a quick backup, in a world of a few facts. The world outlives a crash; what it
- * must look like in the end is in toy_check_world(). */
+/* A workflow like that of a quick backup, in a world of a few facts. The world outlives a crash;
+ * what it must look like in the end is in toy_check_world(). */
 typedef struct
 {
   gboolean overlays;
@@ -48,7 +48,7 @@ typedef struct
   guint      n_moments;
   guint      n_writes;
   guint      n_steps;
-  gboolean   window;            /* this process, not one before it, has stopped a guest */
+  guint      n_windows;         /* guests that this process, not one before it, has stopped */
   GString   *history;           /* (nullable): the steps begun, each with a blank behind it */
 } Toy;
 

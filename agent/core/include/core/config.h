@@ -43,7 +43,7 @@ typedef struct
 
   char      *quiesce;           /* [snapshot] quiesce: none, try or require */
   guint      freeze_timeout_ms; /* [snapshot] freeze-timeout */
-  guint      thaw_after_ms;     /* [snapshot] thaw-after: a frozen guest is thawed whatever happens */
+  guint      thaw_after_ms;     /* [snapshot] thaw-after: thawed then whatever happens */
   char      *parents;           /* [snapshot] parents: upload, require or ignore */
 
   char     **watch;             /* [watch] sockets: folders or glob patterns */

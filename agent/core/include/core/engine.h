@@ -17,13 +17,15 @@ G_DECLARE_FINAL_TYPE (Engine, engine, AGENT, ENGINE, GObject)
 Engine      *engine_new        (Journal *journal);
 void         engine_register   (Engine *self, const Workflow *workflow, gpointer environment);
 
-/* Reads the journal: the ended operations to show, the open ones to recover. */
+/* Reads the journal: the ended operations to show, the open ones to recover. All workflows are
+ * registered by then. */
 gboolean     engine_load       (Engine *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* Takes up the open operations of @guest (NULL: of all), which have waited for it. */
 void         engine_recover    (Engine *self, const char *guest);
 
-/* A claim on disks, before it is known whether the operation will be: dropped with the last reference, or handed to
- * engine_submit(). @disks NULL claims the whole guest. AGENT_ERROR_CONFLICT names the holder. */
+/* A claim on disks, before it is known whether the operation will be: dropped with the last
+ * reference; engine_submit() takes one of its own until the operation has finished. @disks NULL
+ * claims the whole guest. AGENT_ERROR_CONFLICT names the holder. */
 #define TYPE_CLAIM (claim_get_type ())
 G_DECLARE_FINAL_TYPE (Claim, claim, AGENT, CLAIM, GObject)
 Claim       *engine_claim      (Engine *self, const char *guest, const char *const *disks,
@@ -31,17 +33,20 @@ Claim       *engine_claim      (Engine *self, const char *guest, const char *con
 /* Gives up all but @disks. */
 void         claim_narrow      (Claim *self, const char *const *disks);
 
-/* Writes the operation to the journal and starts it. @id: a new UUID, from which the plan's names derive. */
+/* Writes the operation to the journal and starts it from the main loop. @id: a new UUID, from which
+ * the plan's names derive. (transfer none) */
 Operation   *engine_submit     (Engine *self, const char *kind, const char *id, Claim *claim,
                                 JsonObject *request, JsonObject *plan, const char *idempotency_key,
                                 GError **error) G_GNUC_WARN_UNUSED_RESULT;
-/* The operation that came of an earlier request with this key; AGENT_ERROR_CONFLICT when that request
- * was another one. NULL without error when there was none. */
+/* The operation that came of an earlier request with this key; AGENT_ERROR_CONFLICT when that
+ * request was another one. NULL without error when there was none. */
 Operation   *engine_repeated   (Engine *self, const char *idempotency_key, const char *guest,
                                 JsonObject *request, GError **error);
 
-Operation   *engine_find       (Engine *self, const char *id);                  /* (transfer none) (nullable) */
-GPtrArray   *engine_list       (Engine *self, const char *guest);               /* newest first */
+/* (transfer none) (nullable) */
+Operation   *engine_find       (Engine *self, const char *id);
+/* (transfer full): newest first; @guest NULL lists all. */
+GPtrArray   *engine_list       (Engine *self, const char *guest);
 /* Asks for the end; the operation runs its cleaning steps. AGENT_ERROR_CONFLICT when it is over. */
 gboolean     engine_cancel     (Engine *self, Operation *operation, GError **error)
                                 G_GNUC_WARN_UNUSED_RESULT;

@@ -53,8 +53,8 @@ void        agent_set_error       (GError **error, AgentError code, const char *
                                    const char *format, ...) G_GNUC_PRINTF (4, 5);
 const char *agent_error_get_hint  (const GError *error);
 
-/* Any error of the libraries below, as one of ours: QMP_ERROR_TIMEOUT becomes AGENT_ERROR_TIMEOUT... is
- * done by those who know these libraries; this only sees to G_IO_ERROR and unknown domains. */
+/* Errors of GLib and GIO as ours, unknown ones as AGENT_ERROR_INTERNAL. What QMP_ERROR_TIMEOUT and
+ * the like become is known to those who know these libraries. (transfer full) in and out. */
 GError     *agent_error_adopt     (GError *error);
 
 G_END_DECLS

@@ -19,6 +19,7 @@ typedef void (*JournalRowFunc)   (JournalRow *row, gpointer user_data);
 /* Called before each durable write; FALSE makes the write fail with @error. For fault tests. */
 typedef gboolean (*JournalHook)  (Journal *self, gpointer user_data, GError **error);
 
+/* For this process alone: another one that has it is named in AGENT_ERROR_CONFLICT. */
 Journal    *journal_open         (const char *path, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 void        journal_set_hook     (Journal *self, JournalHook hook, gpointer user_data);
 
@@ -30,13 +31,14 @@ gboolean    journal_read         (Journal *self, JournalRowFunc func, gpointer u
                                   GError **error, const char *sql, const char *types,
                                   ...) G_GNUC_WARN_UNUSED_RESULT;
 
-/* Several writes that become durable together. */
+/* Several writes that become durable together. A failed commit has rolled back. */
 gboolean    journal_begin        (Journal *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 gboolean    journal_commit       (Journal *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 void        journal_rollback     (Journal *self);
 
 const char *journal_row_text     (JournalRow *row, int column);         /* (nullable) */
 gint64      journal_row_int64    (JournalRow *row, int column);
-JsonNode   *journal_row_json     (JournalRow *row, int column);         /* (nullable) (transfer full) */
+/* (nullable) (transfer full) */
+JsonNode   *journal_row_json     (JournalRow *row, int column);
 
 G_END_DECLS

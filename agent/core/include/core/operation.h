@@ -10,8 +10,8 @@ G_BEGIN_DECLS
  *                    \-> failed
  *                    \-> cancelled
  *
- * An operation whose cleaning could not be finished stays running, with the error that stands in the
- * way, until its guest is back. */
+ * An operation whose cleaning could not be finished stays running, with the error that stands in
+ * the way, until its guest is back. */
 typedef enum
 {
   OPERATION_QUEUED,
@@ -36,8 +36,8 @@ JsonObject     *operation_get_request   (Operation *self);
 const GError   *operation_get_error     (Operation *self);      /* (nullable) */
 GCancellable   *operation_get_cancellable (Operation *self);
 
-/* What the operation will touch (names, inodes, ids): data that recovery lives on. It is written to the journal
- * with the next step; steps may add to it. */
+/* What the operation will touch (names, inodes, ids): data that recovery lives on. It is written to
+ * the journal with the next step; steps may add to it. */
 JsonObject     *operation_get_plan      (Operation *self);
 /* What came of it, for people; may be added to while it runs. */
 JsonObject     *operation_get_result    (Operation *self);

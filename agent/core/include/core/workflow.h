@@ -11,12 +11,14 @@ G_BEGIN_DECLS
 typedef enum
 {
   STEP_FORWARD,                 /* on the way to success */
-  STEP_ALWAYS,                  /* also after a failure or a cancel, if the step it cleans up after has begun */
+  STEP_ALWAYS,                  /* also after failure or cancel, if what it cleans up has begun */
   STEP_ON_FAILURE,              /* only then */
 } StepWhen;
 
-/* @step: (transfer full): g_task_return_boolean (TRUE), or an error; its cancellable is the operation's
- * for forward steps, and none for the other ones and for held ones. */
+/* @step: (transfer full): g_task_return_boolean (TRUE), or an error; its cancellable is the
+ * operation's for forward steps, and none for the other ones and for held ones. A step may be run
+ * again after a crash: what is there already is success, and so is, for a cleaning step, what is
+ * gone. */
 typedef void (*StepStart) (GTask *step, gpointer job);
 
 typedef struct
@@ -24,9 +26,9 @@ typedef struct
   const char *name;
   StepStart   start;
   StepWhen    when;
-  const char *cleans_up;        /* the step that this one cleans up after; NULL for forward steps */
-  gboolean    held;             /* guest I/O stands still: no journal write and no cancel between this
-                                 * step and a held one behind it */
+  const char *cleans_up;        /* a forward step above, even if it failed; NULL for those */
+  gboolean    held;             /* guest I/O stands still: no journal write and no cancel between
+                                 * this step and a held one behind it */
 } Step;
 
 /* What to do with an operation that the journal says is not over. */
@@ -51,11 +53,13 @@ typedef struct
 
   /* Makes what the steps work on from the operation's plan, which is all that a restart knows. */
   gpointer  (*job_new)          (Operation *operation, gpointer environment, GError **error);
-  void      (*job_free)         (gpointer job);
+  void      (*job_free)         (gpointer job);         /* (nullable) */
 
-  /* Asks QEMU, the files and the store how things stand, into the job. */
+  /* (nullable): asks QEMU, the files and the store how things stand, into the job. */
   StepStart   gather_facts;
-  /* Pure: from the last step that had begun, whether it had ended, and the facts. */
+  /* Pure: from the last step of the table that may have begun, whether it is known to be done, and
+   * the facts. Held steps begin together: the last of them is named, and any of them may have
+   * begun. Not asked once the operation has failed or was cancelled: then its cleaning goes on. */
   Recovery  (*decide)           (gpointer job, const char *last_step, gboolean ended);
 } Workflow;
 
