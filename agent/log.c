@@ -67,9 +67,6 @@ write_log (GLogLevelFlags   level,
   if (plain > (GLogLevelFlags) GPOINTER_TO_INT (user_data))
     return G_LOG_WRITER_HANDLED;
 
-  if (g_log_writer_is_journald (fileno (stderr)))
-    return g_log_writer_journald (level, fields, n_fields, NULL);
-
   for (gsize i = 0; i < n_fields; i++)
     {
       if (strcmp (fields[i].key, "MESSAGE") == 0 && fields[i].length < 0)
@@ -77,10 +74,24 @@ write_log (GLogLevelFlags   level,
       else if (strcmp (fields[i].key, "GLIB_DOMAIN") == 0 && fields[i].length < 0)
         domain = fields[i].value;
     }
+  /* What these have to tell of themselves is of no interest while nothing is wrong. */
+  if (plain > G_LOG_LEVEL_WARNING && domain != NULL &&
+      (g_str_has_prefix (domain, "GLib") || g_str_has_prefix (domain, "libsoup")))
+    return G_LOG_WRITER_HANDLED;
+
+  if (g_log_writer_is_journald (fileno (stderr)))
+    return g_log_writer_journald (level, fields, n_fields, NULL);
   write_line (plain, domain, message);
   return G_LOG_WRITER_HANDLED;
 }
 
+/**
+ * log_begin:
+ * @level: "error", "warning", "info" or "debug"
+ *
+ * From now on, what is at least as grave goes to stderr, or to the journal when that is where
+ * stderr leads.
+ */
 void
 log_begin (const char *level)
 {

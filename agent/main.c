@@ -23,7 +23,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define DEFAULT_CONFIG "/etc/qsnapd/qsnapd.conf"
+#define DEFAULT_CONFIG QSNAPD_SYSCONFDIR "/qsnapd/qsnapd.conf"
+#define STOP_GRACE     30       /* seconds */
 
 enum
 {
@@ -41,6 +42,8 @@ typedef struct
   Operations    *operations;
   RestServer    *rest;
   GMainLoop     *loop;
+  gboolean       stopping;
+  guint          grace;         /* source, while an operation may come to a good place */
   guint          writes_left;   /* for tests: until we kill ourselves */
 } Daemon;
 
@@ -86,7 +89,7 @@ parse_options (int      *argc,
   const GOptionEntry entries[] = {
     { "config", 'c', 0, G_OPTION_ARG_FILENAME, &options->config,
       "Read the settings from FILE instead of " DEFAULT_CONFIG, "FILE" },
-    { "option", 'o', 0, G_OPTION_ARG_STRING_ARRAY, &options->overrides,
+    { "set", 'o', 0, G_OPTION_ARG_STRING_ARRAY, &options->overrides,
       "Set one setting (repeatable)", "GROUP.KEY=VALUE" },
     { "state", 0, 0, G_OPTION_ARG_FILENAME, &options->state,
       "Keep the journal in FOLDER (daemon.state)", "FOLDER" },
@@ -147,8 +150,8 @@ load_config (const Options  *options,
   return config_load (path, (const char *const *) overrides->pdata, error);
 }
 
-/* For tests of recovery: with QSNAPD_TEST_KILL_AT_JOURNAL_WRITE=N the daemon dies at its N-th durable
- * write, before it is made. */
+/* For tests of recovery: with QSNAPD_TEST_KILL_AT_JOURNAL_WRITE=N the daemon dies at its N-th
+ * durable write, before it is made. */
 static gboolean
 count_down (Journal  *journal,
             gpointer  user_data,
@@ -231,7 +234,7 @@ daemon_start (Daemon  *self,
   if (!engine_load (self->engine, error))
     return FALSE;
 
-  /* Requests are taken once the main loop runs; whether they can be shows before anything is done. */
+  /* Requests are taken once the main loop runs; that they can be shows before anything is done. */
   self->rest = rest_server_new (self->operations);
   if (!rest_server_start (self->rest, error) ||
       !guest_registry_start (self->guests, self->config, error))
@@ -244,6 +247,10 @@ daemon_start (Daemon  *self,
 static void
 daemon_stop (Daemon *self)
 {
+  if (self->grace != 0)
+    g_source_remove (self->grace);
+  if (self->engine != NULL)
+    g_signal_handlers_disconnect_by_data (self->engine, self);
   if (self->rest != NULL)
     rest_server_stop (self->rest);
   if (self->guests != NULL)
@@ -262,14 +269,77 @@ daemon_stop (Daemon *self)
   g_clear_object (&self->journal);
 }
 
+/* One that moves bytes has taken its point: no guest stands still for it. */
+static gboolean
+moves_bytes (Operation *operation)
+{
+  g_autoptr (JsonNode) node = operation_to_json (operation);
+  JsonObject *progress = json_object_get_object_member (json_node_get_object (node), "progress");
+
+  return json_object_get_int_member (progress, "total") > 0;
+}
+
+/* Whether we can go without leaving a guest frozen or paused until we are back. */
+static gboolean
+may_stop (Daemon *self)
+{
+  g_autoptr (GPtrArray) operations = NULL;
+
+  if (engine_is_idle (self->engine))
+    return TRUE;
+
+  operations = engine_list (self->engine, NULL);
+  for (guint i = 0; i < operations->len; i++)
+    {
+      Operation *operation = g_ptr_array_index (operations, i);
+
+      if (!operation_is_finished (operation) && !moves_bytes (operation))
+        return FALSE;
+    }
+  return TRUE;
+}
+
+static void
+operation_changed (Engine    *engine,
+                   Operation *operation,
+                   gpointer   user_data)
+{
+  Daemon *self = user_data;
+
+  if (may_stop (self))
+    g_main_loop_quit (self->loop);
+}
+
+static gboolean
+grace_is_over (gpointer user_data)
+{
+  Daemon *self = user_data;
+
+  g_warning ("stopping in the middle of an operation; the next start takes it up");
+  self->grace = 0;
+  g_main_loop_quit (self->loop);
+  return G_SOURCE_REMOVE;
+}
+
 static gboolean
 told_to_stop (gpointer user_data)
 {
   Daemon *self = user_data;
 
+  if (self->stopping)
+    return G_SOURCE_CONTINUE;
+
   g_message ("told to stop");
   notify_manager ("STOPPING=1");
-  g_main_loop_quit (self->loop);
+  self->stopping = TRUE;
+  rest_server_stop (self->rest);
+  if (may_stop (self))
+    g_main_loop_quit (self->loop);
+  else
+    {
+      self->grace = g_timeout_add_seconds (STOP_GRACE, grace_is_over, self);
+      g_signal_connect (self->engine, "operation", G_CALLBACK (operation_changed), self);
+    }
   return G_SOURCE_CONTINUE;
 }
 

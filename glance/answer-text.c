@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows how the service words its errors: HTML by webob, JSON by the token filter, or plain text. */
+/* Knows how the service words its errors: HTML by webob, JSON by the token filter, or plain
+ * text. */
 
 #include "error-private.h"
 
@@ -36,7 +37,8 @@ append_entity (GString     *text,
   {
     const char *name;
     char        is;
-  } entities[] = { { "&lt;", '<' }, { "&gt;", '>' }, { "&amp;", '&' }, { "&quot;", '"' }, { "&#39;", '\'' },
+  } entities[] = { { "&lt;", '<' }, { "&gt;", '>' }, { "&amp;", '&' },
+                  { "&quot;", '"' }, { "&#39;", '\'' },
                    { "&#x27;", '\'' }, { "&nbsp;", ' ' } };
 
   for (gsize i = 0; i < G_N_ELEMENTS (entities); i++)
@@ -55,7 +57,7 @@ append_entity (GString     *text,
   *at += 1;
 }
 
-/* Without tags; the title repeats the status and is left out with the whole head. */
+/* Without tags; title and heading repeat the status and are left out. */
 static char *
 text_of_html (const char *html,
               gsize       size)
@@ -63,7 +65,8 @@ text_of_html (const char *html,
   GString *text = g_string_new (NULL);
   const char *end = html + size;
   const char *body = g_strstr_len (html, (gssize) size, "<body");
-  const char *at = body != NULL ? body : html;
+  const char *heading = g_strstr_len (html, (gssize) size, "</h1>");
+  const char *at = heading != NULL ? heading : body != NULL ? body : html;
 
   while (at < end)
     {
@@ -113,7 +116,8 @@ tidy (const char *text)
  * glance_answer_text:
  * @answer: an answer that is no success
  *
- * Nothing in an answer is trusted: control characters and broken UTF-8 are replaced, the length is bounded.
+ * Nothing in an answer is trusted: control characters and broken UTF-8 are replaced, the length is
+ * bounded.
  *
  * Returns: (transfer full) (nullable): what the service said, as one line
  */

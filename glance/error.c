@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows what an error of the service carries: the status, what was said, and the request's id in its logs. */
+/* Knows what an error of the service carries: the status, what was said, and the request's id in
+ * its logs. */
 
 #include "error-private.h"
 

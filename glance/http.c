@@ -153,8 +153,9 @@ on_receive (char   *data,
   return size * n;
 }
 
-/* A server that refuses in the middle of the body answers and closes. Whoever sends one byte more gets EPIPE and
- * never sees the answer; so the piece is held back while there is something to read. */
+/* A server that refuses in the middle of the body answers and closes. Whoever sends one byte more
+ * gets EPIPE and never sees the answer; so the piece is held back while there is something to
+ * read. */
 static size_t
 on_send (char   *buffer,
          size_t  size,
@@ -213,9 +214,8 @@ static struct curl_slist *
 make_headers (const HttpRequest *request)
 {
   struct curl_slist *list = NULL;
-  g_autofree char *token = g_strdup_printf ("X-Auth-Token: %s", request->token != NULL ? request->token : "");
-  g_autofree char *id = g_strdup_printf ("X-Openstack-Request-Id: %s",
-                                         request->request_id != NULL ? request->request_id : "");
+  g_autofree char *token = g_strconcat ("X-Auth-Token: ", request->token, NULL);
+  g_autofree char *id = g_strconcat ("X-Openstack-Request-Id: ", request->request_id, NULL);
 
   if (request->token != NULL)
     list = curl_slist_append (list, token);
@@ -287,8 +287,6 @@ prepare (Http              *self,
     curl_easy_setopt (easy, CURLOPT_CAINFO, self->ca_file);
 
   curl_easy_setopt (easy, CURLOPT_CONNECTTIMEOUT_MS, (long) self->connect_ms);
-  curl_easy_setopt (easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
-  curl_easy_setopt (easy, CURLOPT_LOW_SPEED_TIME, (long) self->stall_s);
 
   curl_easy_setopt (easy, CURLOPT_HEADERFUNCTION, on_header);
   curl_easy_setopt (easy, CURLOPT_HEADERDATA, exchange);
@@ -305,19 +303,34 @@ wake (GCancellable *cancellable,
   curl_multi_wakeup (line->multi);
 }
 
+static curl_off_t
+count_moved (CURL *easy)
+{
+  curl_off_t up = 0;
+  curl_off_t down = 0;
+
+  curl_easy_getinfo (easy, CURLINFO_SIZE_UPLOAD_T, &up);
+  curl_easy_getinfo (easy, CURLINFO_SIZE_DOWNLOAD_T, &down);
+
+  return up + down;
+}
+
 /* Returns what became of it; CURLE_ABORTED_BY_CALLBACK when it was cancelled. */
 static CURLcode
 drive (Exchange *exchange,
-       gint64    deadline)
+       gint64    deadline,
+       guint     stall_s)
 {
   CURLM *multi = exchange->line->multi;
   CURLMsg *message;
+  curl_off_t moved = 0;
+  gint64 stalled = 0;           /* when it is */
   int running = 1;
   int queued = 0;
 
   while (TRUE)
     {
-      gint64 left = deadline - g_get_monotonic_time ();
+      gint64 now;
 
       if (curl_multi_perform (multi, &running) != CURLM_OK)
         return CURLE_FAILED_INIT;
@@ -340,13 +353,24 @@ drive (Exchange *exchange,
       if (g_cancellable_is_cancelled (exchange->cancellable))
         return CURLE_ABORTED_BY_CALLBACK;
 
-      if (left <= 0)
+      now = g_get_monotonic_time ();
+      if (stalled == 0 || count_moved (exchange->easy) != moved)
         {
-          g_strlcpy (exchange->message, "the deadline of the whole request passed", CURL_ERROR_SIZE);
+          moved = count_moved (exchange->easy);
+          stalled = now + (gint64) stall_s * G_USEC_PER_SEC;
+        }
+      if (now >= MIN (deadline, stalled))
+        {
+          if (now >= deadline)
+            g_strlcpy (exchange->message, "no answer in the time it may take", CURL_ERROR_SIZE);
+          else
+            g_snprintf (exchange->message, CURL_ERROR_SIZE, "not a byte for %u seconds", stall_s);
           return CURLE_OPERATION_TIMEDOUT;
         }
 
-      curl_multi_poll (multi, NULL, 0, (int) CLAMP (left / 1000 + 1, 1, 1000), NULL);
+      curl_multi_poll (multi, NULL, 0,
+                       (int) CLAMP ((MIN (deadline, stalled) - now) / 1000 + 1, 1, 60000),
+                       NULL);
     }
 
   message = curl_multi_info_read (multi, &queued);
@@ -408,7 +432,8 @@ conclude (Exchange  *exchange,
   if (g_cancellable_set_error_if_cancelled (exchange->cancellable, error))
     return NULL;
 
-  /* A refusal counts even when the connection broke while it was read, or while the rest was sent. */
+  /* A refusal counts even when the connection broke while it was read, or while the rest was
+   * sent. */
   curl_easy_getinfo (exchange->easy, CURLINFO_RESPONSE_CODE, &status);
   if ((result != CURLE_OK && (status < 300 || exchange->too_large)) || status < 200)
     {
@@ -451,7 +476,7 @@ exchange_run (Http               *self,
 
   if (cancellable != NULL)
     handler = g_cancellable_connect (cancellable, G_CALLBACK (wake), exchange.line, NULL);
-  result = drive (&exchange, deadline);
+  result = drive (&exchange, deadline, self->stall_s);
   if (cancellable != NULL)
     g_cancellable_disconnect (cancellable, handler);
 
@@ -494,8 +519,11 @@ http_perform (Http               *self,
   sigset_t before;
   gboolean was_pending;
 
-  /* TLS writes with write(): a peer that went away would raise SIGPIPE, which a library must neither let
-   * through nor switch off for the whole process. */
+  if (g_cancellable_set_error_if_cancelled (cancellable, error))
+    return NULL;
+
+  /* TLS writes with write(): a peer that went away would raise SIGPIPE, which a library must
+   * neither let through nor switch off for the whole process. */
   sigemptyset (&pipe_signal);
   sigaddset (&pipe_signal, SIGPIPE);
   sigpending (&pending);

@@ -4,7 +4,8 @@
 #include <gio/gio.h>
 #include <glance/body.h>
 
-/* One HTTP exchange at a time per thread, any number of threads. Connections are kept for the next one. */
+/* One HTTP exchange at a time per thread, any number of threads. Connections are kept for the next
+ * one. */
 
 typedef struct _Http Http;
 
@@ -12,7 +13,7 @@ typedef struct
 {
   const char *ca_file;          /* (nullable): PEM; otherwise the system's */
   guint       connect_ms;       /* until the connection stands */
-  guint       stall_s;          /* without a byte in either direction; also for a request without a body as a whole */
+  guint       stall_s;          /* without a byte; also for a whole request without a large body */
 } HttpSettings;
 
 typedef struct
@@ -37,7 +38,8 @@ Http       *http_new               (const HttpSettings *settings);
 void        http_free              (Http *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Http, http_free)
 
-HttpAnswer *http_perform           (Http *self, const HttpRequest *request, GCancellable *cancellable,
+HttpAnswer *http_perform           (Http *self, const HttpRequest *request,
+                                    GCancellable *cancellable,
                                     GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 const char *http_answer_get_header (const HttpAnswer *self, const char *name);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows the form of an image's record: a flat JSON object in which fields and properties stand side by side. */
+/* Knows the form of an image's record: a flat JSON object in which fields and properties stand side
+ * by side. */
 
 #include <string.h>
 
@@ -13,10 +14,10 @@
 
 /* The service's own fields; a property can have none of these names. */
 static const char *const fields[] = {
-  "checksum", "container_format", "created_at", "deleted", "deleted_at", "direct_url", "disk_format",
-  "file", "hash_algo", "id", "is_public", "locations", "min_disk", "min_ram", "name", "os_hash_algo",
-  "os_hash_value", "os_hidden", "owner", "protected", "schema", "self", "size", "status", "stores", "tags",
-  "updated_at", "virtual_size", "visibility", NULL
+  "checksum", "container_format", "created_at", "deleted", "deleted_at", "direct_url",
+  "disk_format", "file", "hash_algo", "id", "is_public", "locations", "min_disk", "min_ram", "name",
+  "os_hash_algo", "os_hash_value", "os_hidden", "owner", "protected", "schema", "self", "size",
+  "status", "stores", "tags", "updated_at", "virtual_size", "visibility", NULL
 };
 
 /**
@@ -70,7 +71,8 @@ check_properties (const GlanceImage  *self,
 
   if (g_hash_table_size (self->properties) > PROPERTIES_MAX)
     {
-      glance_set_error (error, GLANCE_ERROR_INVALID, "%u properties for image %s: at most %d are taken",
+      glance_set_error (error, GLANCE_ERROR_INVALID,
+                        "%u properties for image %s: at most %d are taken",
                         g_hash_table_size (self->properties), self->id, PROPERTIES_MAX);
       return FALSE;
     }
@@ -93,7 +95,8 @@ check_properties (const GlanceImage  *self,
 /**
  * glance_image_to_request:
  * @self: the record; id and disk_format are set
- * @error: GLANCE_ERROR_INVALID when a property has a name that is not to be had, or there are too many
+ * @error: GLANCE_ERROR_INVALID when a property has a name that is not to be had, or there are too
+ *   many
  *
  * Returns: (transfer full): the JSON that creates it
  */
@@ -159,8 +162,10 @@ parse_time (const char *text)
   g_autoptr (GTimeZone) utc = g_time_zone_new_utc ();
   g_autoptr (GDateTime) time = text != NULL ? g_date_time_new_from_iso8601 (text, utc) : NULL;
 
-  return time != NULL ? g_date_time_to_unix (time) * G_USEC_PER_SEC + g_date_time_get_microsecond (time)
-                      : 0;
+  if (time == NULL)
+    return 0;
+
+  return g_date_time_to_unix (time) * G_USEC_PER_SEC + g_date_time_get_microsecond (time);
 }
 
 static void
@@ -203,7 +208,8 @@ glance_image_from_json (JsonObject  *object,
   self->size = glance_json_get_int (object, "size", -1);
   if (size != NULL && !JSON_NODE_HOLDS_NULL (size) && self->size < 0)
     {
-      glance_set_error (error, GLANCE_ERROR_PROTOCOL, "image %s has a size that is no size", self->id);
+      glance_set_error (error, GLANCE_ERROR_PROTOCOL, "image %s has a size that is no size",
+                        self->id);
       return NULL;
     }
 
@@ -226,7 +232,8 @@ glance_image_from_json (JsonObject  *object,
  * @found: what the service has
  * @wanted: what was sent to create it
  *
- * The service may add properties (an owner's quota, a store's own), so only those that were sent are compared.
+ * The service may add properties (an owner's quota, a store's own), so only those that were sent
+ * are compared.
  *
  * Returns: whether @found may have been created by sending @wanted
  */

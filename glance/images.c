@@ -80,7 +80,8 @@ glance_images_path (const char  *id,
 {
   if (!g_uuid_string_is_valid (id))
     {
-      glance_set_error (error, GLANCE_ERROR_INVALID, "\"%s\" is not an image's id: it must be a UUID", id);
+      glance_set_error (error, GLANCE_ERROR_INVALID,
+                        "\"%s\" is not an image's id: it must be a UUID", id);
       return NULL;
     }
 
@@ -122,7 +123,8 @@ recognize (GlanceImages       *self,
  * @image: the record; id, name, disk_format, hidden, min_disk, min_ram and properties are sent
  * @cancellable: (nullable): ends it at any moment
  * @error: GLANCE_ERROR_CONFLICT when the id belongs to another image, or to one that was deleted;
- *   GLANCE_ERROR_INVALID for a record that cannot be one; any other GLANCE_ERROR; G_IO_ERROR_CANCELLED
+ *   GLANCE_ERROR_INVALID for a record that cannot be one; any other GLANCE_ERROR;
+ *   G_IO_ERROR_CANCELLED
  *
  * May be repeated: an image that is there already and was made of the same record is a success.
  *
@@ -200,7 +202,8 @@ glance_images_get (GlanceImages  *self,
 
   if (g_ascii_strcasecmp (image->id, id) != 0)
     {
-      glance_set_error (error, GLANCE_ERROR_PROTOCOL, "asked for image %s, the service answered with %s",
+      glance_set_error (error, GLANCE_ERROR_PROTOCOL,
+                        "asked for image %s, the service answered with %s",
                         id, image->id);
       return NULL;
     }
@@ -233,7 +236,8 @@ add_images (GPtrArray  *images,
     }
 }
 
-/* What follows the page, or NULL. The link is the service's word: only its query is used, at our address. */
+/* What follows the page, or NULL. The link is the service's word: only its query is used, at our
+ * address. */
 static char *
 next_path (JsonObject *page)
 {
@@ -253,7 +257,8 @@ list_kind (GlanceImages  *self,
            GCancellable  *cancellable,
            GError       **error)
 {
-  g_autofree char *path = g_strdup_printf ("/v2/images?limit=%d&sort=created_at:desc&%s", PAGE_IMAGES,
+  g_autofree char *path = g_strdup_printf ("/v2/images?limit=%d&sort=created_at:desc&%s",
+                                           PAGE_IMAGES,
                                            filter);
 
   for (guint page = 0; path != NULL; page++)
@@ -263,7 +268,8 @@ list_kind (GlanceImages  *self,
 
       if (page == PAGES_MAX)
         {
-          glance_set_error (error, GLANCE_ERROR_PROTOCOL, "the list of images does not end after %d pages",
+          glance_set_error (error, GLANCE_ERROR_PROTOCOL,
+                            "the list of images does not end after %d pages",
                             PAGES_MAX);
           return FALSE;
         }
@@ -305,14 +311,16 @@ compare_age (gconstpointer a,
  * @cancellable: (nullable): ends it at any moment
  * @error: GLANCE_ERROR, G_IO_ERROR_CANCELLED
  *
- * Returns: (transfer full) (element-type GlanceImage): all images that we may see, hidden ones too, newest first
+ * Returns: (transfer full) (element-type GlanceImage): all images that we may see, hidden ones too,
+ * newest first
  */
 GPtrArray *
 glance_images_list (GlanceImages  *self,
                     GCancellable  *cancellable,
                     GError       **error)
 {
-  g_autoptr (GPtrArray) images = g_ptr_array_new_with_free_func ((GDestroyNotify) glance_image_free);
+  g_autoptr (GPtrArray) images =
+    g_ptr_array_new_with_free_func ((GDestroyNotify) glance_image_free);
 
   /* The service has no list of both. */
   if (!list_kind (self, "os_hidden=false", images, cancellable, error)
@@ -329,8 +337,8 @@ glance_images_list (GlanceImages  *self,
  * @self: the service
  * @id: of the image
  * @cancellable: (nullable): ends it at any moment
- * @error: GLANCE_ERROR_CONFLICT when it is in use, GLANCE_ERROR_FORBIDDEN when it is protected, any other
- *   GLANCE_ERROR, G_IO_ERROR_CANCELLED
+ * @error: GLANCE_ERROR_CONFLICT when it is in use, GLANCE_ERROR_FORBIDDEN when it is protected, any
+ *   other GLANCE_ERROR, G_IO_ERROR_CANCELLED
  *
  * Returns: %TRUE when there is no such image any more
  */

@@ -6,7 +6,8 @@
 
 #include "error-private.h"
 
-/* The answers of the service nest four deep; the parser recurses, so its stack must be protected. */
+/* The answers of the service nest four deep; the parser recurses, so its stack must be
+ * protected. */
 #define DEPTH_MAX 32
 
 static gboolean
@@ -69,7 +70,8 @@ glance_json_parse (GBytes  *bytes,
   if (!g_utf8_validate_len (data, size, NULL) || !depth_is_sane (data, size))
     {
       glance_set_error (error, GLANCE_ERROR_PROTOCOL,
-                        "an answer that is not UTF-8, or nested too deeply, where JSON was expected");
+                        "an answer that is not UTF-8, or nested too deeply, "
+                        "where JSON was expected");
       return NULL;
     }
 

@@ -98,7 +98,8 @@ line_is_readable (Line *self)
   guint n = MIN (self->sockets->len, SOCKETS_MAX);
 
   for (guint i = 0; i < n; i++)
-    fds[i] = (struct pollfd) { .fd = g_array_index (self->sockets, curl_socket_t, i), .events = POLLIN };
+    fds[i] = (struct pollfd) { .fd = g_array_index (self->sockets, curl_socket_t, i),
+                              .events = POLLIN };
 
   return poll (fds, n, 0) > 0;
 }

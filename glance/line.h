@@ -4,7 +4,8 @@
 #include <curl/curl.h>
 #include <glib.h>
 
-/* A connection that is kept for the next exchange, and the socket it is, which curl does not tell while it is in use. */
+/* A connection that is kept for the next exchange, and the socket it is, which curl does not tell
+ * while it is in use. */
 typedef struct
 {
   CURLM  *multi;

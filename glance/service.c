@@ -21,7 +21,8 @@ normalize_url (const char  *text,
   gsize length;
 
   if (uri == NULL || g_uri_get_host (uri) == NULL || g_uri_get_host (uri)[0] == '\0'
-      || (strcmp (g_uri_get_scheme (uri), "http") != 0 && strcmp (g_uri_get_scheme (uri), "https") != 0)
+      || (strcmp (g_uri_get_scheme (uri), "http") != 0
+          && strcmp (g_uri_get_scheme (uri), "https") != 0)
       || g_uri_get_userinfo (uri) != NULL || g_uri_get_query (uri) != NULL
       || g_uri_get_fragment (uri) != NULL)
     {
@@ -63,7 +64,7 @@ service_new (const GlanceSettings  *settings,
   self->url = g_steal_pointer (&url);
   self->token = token != NULL ? g_object_ref (token) : NULL;
   self->stall_s = settings->stall_s > 0 ? settings->stall_s : 60;
-  self->settle_ms = settings->settle_ms > 0 ? settings->settle_ms : 60000;
+  self->settle_ms = settings->settle_ms > 0 ? settings->settle_ms : self->stall_s * 1000;
   self->backoff_ms = settings->backoff_ms > 0 ? settings->backoff_ms : 1000;
 
   http = (HttpSettings) {
@@ -92,7 +93,8 @@ service_free (Service *self)
   g_free (self);
 }
 
-/* Performs @request with our token; once more, from the front of its body, when the service wants another. */
+/* Performs @request with our token; once more, from the front of its body, when the service wants
+ * another. */
 static HttpAnswer *
 perform (Service       *self,
          HttpRequest   *request,
@@ -118,7 +120,8 @@ perform (Service       *self,
   if (self->token == NULL)
     {
       glance_set_error (error, GLANCE_ERROR_UNAUTHORIZED,
-                        "the image service at %s asks for a token, and none is configured", self->url);
+                        "the image service at %s asks for a token, and none is configured",
+                        self->url);
       return NULL;
     }
 
@@ -172,7 +175,8 @@ service_call (Service       *self,
   for (guint attempt = 1; ; attempt++)
     {
       g_autoptr (GError) local_error = NULL;
-      HttpRequest request = { .method = method, .url = url, .request_id = request_id, .json = json };
+      HttpRequest request = { .method = method, .url = url, .request_id = request_id,
+                             .json = json };
       g_autoptr (HttpAnswer) answer = perform (self, &request, cancellable, &local_error);
 
       if (attempt == ATTEMPTS || !is_worth_another_try (answer, local_error))
@@ -228,8 +232,8 @@ service_put (Service           *self,
  * @cancellable: (nullable): ends the waiting at once
  * @error: G_IO_ERROR_CANCELLED
  *
- * Waits twice as long each time, and between half and one and a half times that, so that many clients of a
- * service that came back do not come back together.
+ * Waits twice as long each time, and between half and one and a half times that, so that many
+ * clients of a service that came back do not come back together.
  *
  * Returns: %FALSE when cancelled
  */
@@ -240,7 +244,8 @@ service_back_off (Service       *self,
                   GError       **error)
 {
   guint base = MIN (self->backoff_ms << MIN (n - 1, 10), BACKOFF_MAX);
-  gint64 until = g_get_monotonic_time () + (gint64) (base * g_random_double_range (0.5, 1.5) * 1000);
+  gint64 wait_us = (gint64) (base * g_random_double_range (0.5, 1.5) * 1000);
+  gint64 until = g_get_monotonic_time () + wait_us;
   GPollFD poll_fd = { .fd = -1 };
   gboolean can_wake = g_cancellable_make_pollfd (cancellable, &poll_fd);
   gint64 left;

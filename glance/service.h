@@ -5,7 +5,8 @@
 
 #include "http.h"
 
-/* Where the service is, who we are to it, and how patient we are with it. Not changed once it stands. */
+/* Where the service is, who we are to it, and how patient we are with it. Not changed once it
+ * stands. */
 typedef struct
 {
   char        *url;             /* without "/v2" and without a slash at the end */
@@ -21,14 +22,15 @@ Service    *service_new     (const GlanceSettings *settings, GlanceToken *token,
 void        service_free    (Service *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Service, service_free)
 
-/* A small request, repeated when the service failed; only for what may be done twice. @id: (nullable): the
- * image it is about, known in the service's logs as "req-ID". */
+/* A small request, repeated when the service failed; only for what may be done twice. @id:
+ * (nullable): the image it is about, known in the service's logs as "req-ID". */
 HttpAnswer *service_call    (Service *self, const char *method, const char *path, GBytes *json,
                              const char *id, GCancellable *cancellable, GError **error)
                              G_GNUC_WARN_UNUSED_RESULT;
 
 /* One PUT, from the front of @body; twice when the token turned out to be old. */
-HttpAnswer *service_put     (Service *self, const char *path, const GlanceBody *body, const char *id,
+HttpAnswer *service_put     (Service *self, const char *path, const GlanceBody *body,
+                             const char *id,
                              gint64 deadline, GCancellable *cancellable, GError **error)
                              G_GNUC_WARN_UNUSED_RESULT;
 

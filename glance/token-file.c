@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows a token in a file. The file is read each time, so a new token is in use with the next request. */
+/* Knows a token in a file. The file is read each time, so a new token is in use with the next
+ * request. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -63,7 +64,8 @@ read_token (const char  *path,
   if (size > TOKEN_MAX)
     {
       glance_set_error (error, GLANCE_ERROR_UNAUTHORIZED,
-                        "the token file %s holds more than %d bytes: that is no token", path, TOKEN_MAX);
+                        "the token file %s holds more than %d bytes: that is no token", path,
+                        TOKEN_MAX);
       return NULL;
     }
 
@@ -71,7 +73,8 @@ read_token (const char  *path,
   if (!token_is_sane (text))
     {
       glance_set_error (error, GLANCE_ERROR_UNAUTHORIZED,
-                        "the token file %s does not hold a token: it must be one printable word", path);
+                        "the token file %s does not hold a token: it must be one printable word",
+                        path);
       return NULL;
     }
 
@@ -93,7 +96,8 @@ glance_token_file_get (GlanceToken   *token,
   if (g_strcmp0 (text, refused) == 0)
     {
       glance_set_error (error, GLANCE_ERROR_UNAUTHORIZED,
-                        "the token in %s is not accepted: it is wrong, or expired; write a new one there",
+                        "the token in %s is not accepted: it is wrong, or expired; "
+                        "write a new one there",
                         self->path);
       return NULL;
     }

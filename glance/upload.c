@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows what to make of each end that an upload can come to. There is no resuming: whatever went wrong, the image's status
- * decides whether the bytes are there (active), may be sent again (queued), or the image is lost (all others). */
+/* Knows what to make of each end that an upload can come to. There is no resuming: whatever went
+ * wrong, the image's status decides whether the bytes are there (active), may be sent again
+ * (queued), or the image is lost (all others). */
 
 #include <string.h>
 
@@ -10,9 +11,11 @@
 #include "error-private.h"
 #include "images-private.h"
 
-#define ATTEMPTS      4
-#define SLOWEST       (128 * 1024)      /* bytes a second that an upload may be slow, for the last of all deadlines */
-#define HASH_STEP     (1024 * 1024)
+#define ATTEMPTS  4
+#define HASH_STEP (1024 * 1024)
+
+/* Bytes a second: an upload that is slower on the whole ends at the last of all deadlines. */
+#define SLOWEST   (128 * 1024)
 
 typedef struct
 {
@@ -54,7 +57,8 @@ upload_read (gpointer   data,
   if (got == 0 || (gsize) got > wanted)
     {
       glance_set_error (error, GLANCE_ERROR_INVALID,
-                        "the source of image %s ended at byte %" G_GINT64_FORMAT " of %" G_GINT64_FORMAT,
+                        "the source of image %s ended at byte %" G_GINT64_FORMAT
+                        " of %" G_GINT64_FORMAT,
                         self->id, done, self->source->length);
       return -1;
     }
@@ -100,8 +104,8 @@ hash_all (Upload  *self,
   return TRUE;
 }
 
-/* Whether the service holds the bytes of the source. Hashes that it does not have cannot differ; but one of them it must
- * have. */
+/* Whether the service holds the bytes of the source. Hashes that it does not have cannot differ;
+ * but one of them it must have. */
 static gboolean
 compare (Upload             *self,
          const GlanceImage  *image,
@@ -122,11 +126,13 @@ compare (Upload             *self,
       || (image->sha512 != NULL && g_ascii_strcasecmp (image->sha512, sha512) != 0))
     {
       glance_set_error (error, GLANCE_ERROR_MISMATCH,
-                        "image %s is not what was sent: the image service has %" G_GINT64_FORMAT " bytes, "
+                        "image %s is not what was sent: "
+                        "the image service has %" G_GINT64_FORMAT " bytes, "
                         "md5 %s, sha512 %.16s...; ours are %" G_GINT64_FORMAT " bytes, md5 %s, "
                         "sha512 %.16s...", self->id, image->size,
                         image->md5 != NULL ? image->md5 : "none",
-                        image->sha512 != NULL ? image->sha512 : "none", self->source->length, md5, sha512);
+                        image->sha512 != NULL ? image->sha512 : "none", self->source->length, md5,
+                        sha512);
       return FALSE;
     }
 
@@ -150,8 +156,8 @@ has_settled (const GlanceImage *image,
   return !g_str_equal (image->status, "saving") && !(sent && g_str_equal (image->status, "queued"));
 }
 
-/* The image once it has left "saving", or as it is when it does not leave it in time. @sent: the service said that it
- * has all bytes, so "queued" too is on its way to something else. */
+/* The image once it has left "saving", or as it is when it does not leave it in time. @sent: the
+ * service said that it has all bytes, so "queued" too is on its way to something else. */
 static GlanceImage *
 wait_until_settled (Upload    *self,
                     gboolean   sent,
@@ -162,7 +168,8 @@ wait_until_settled (Upload    *self,
 
   for (guint n = 1; ; n++)
     {
-      g_autoptr (GlanceImage) image = glance_images_get (self->images, self->id, self->cancellable, error);
+      g_autoptr (GlanceImage) image = glance_images_get (self->images, self->id, self->cancellable,
+                                                         error);
 
       if (image == NULL)
         return NULL;
@@ -246,7 +253,8 @@ look (Upload        *self,
     }
 
   glance_set_error (error, GLANCE_ERROR_DEAD,
-                    "image %s is \"%s\" and stays so, which no upload changes; it was deleted, create another: %s",
+                    "image %s is \"%s\" and stays so, which no upload changes; "
+                    "it was deleted, create another: %s",
                     self->id, image->status, failure->message);
   discard (self);
 
@@ -302,7 +310,8 @@ send_once (Upload  *self,
   if (path == NULL || !upload_rewind (self, error))
     return FALSE;
 
-  answer = service_put (glance_images_get_service (self->images), path, &body, self->id, self->deadline,
+  answer = service_put (glance_images_get_service (self->images), path, &body, self->id,
+                        self->deadline,
                         self->cancellable, error);
   if (answer == NULL)
     return FALSE;
@@ -344,7 +353,8 @@ send_until_done (Upload  *self,
 
       if (attempt == ATTEMPTS || g_get_monotonic_time () > self->deadline)
         {
-          g_propagate_prefixed_error (error, g_steal_pointer (&failure), "given up after %u attempts: ",
+          g_propagate_prefixed_error (error, g_steal_pointer (&failure),
+                                      "given up after %u attempts: ",
                                       attempt);
           return NULL;
         }
@@ -359,17 +369,19 @@ send_until_done (Upload  *self,
  * glance_images_upload:
  * @self: the service
  * @id: of an image that was created
- * @body: its bytes, read in this thread; rewound before the first is read, and again for each further attempt
+ * @body: its bytes, read in this thread; rewound before the first is read, and again for each
+ *   further attempt
  * @progress: (nullable): told in this thread how far it is
  * @progress_data: for @progress
  * @cancellable: (nullable): ends it at any moment
- * @error: GLANCE_ERROR_NO_SPACE for a quota or a full store; _NOT_FOUND when somebody deleted the image;
- *   _REFUSED when the bytes are not liked, _MISMATCH when others arrived, _DEAD when the image hangs: then the image was
- *   deleted, its id is used up and another must be created; any other GLANCE_ERROR;
- *   G_IO_ERROR_CANCELLED; an error of @body as it is
+ * @error: GLANCE_ERROR_NO_SPACE for a quota or a full store; _NOT_FOUND when somebody deleted the
+ *   image; _REFUSED when the bytes are not liked, _MISMATCH when others arrived, _DEAD when the
+ *   image hangs: then the image was deleted, its id is used up and another must be created; any
+ *   other GLANCE_ERROR; G_IO_ERROR_CANCELLED; an error of @body as it is
  *
- * An image that has these bytes already is a success. After a failure that leaves the image queued, the bytes are sent again
- * from the front, a few times. After any other failure, and when cancelled, the caller deletes the image.
+ * An image that has these bytes already is a success. After a failure that leaves the image queued,
+ * the bytes are sent again from the front, a few times. After any other failure, and when
+ * cancelled, the caller deletes the image.
  *
  * Returns: (transfer full): the image, which is active and has the size and the hashes of @body
  */
@@ -399,7 +411,8 @@ glance_images_upload (GlanceImages      *self,
 
   if (body->length <= 0)
     {
-      glance_set_error (error, GLANCE_ERROR_INVALID, "there is nothing to upload to image %s: 0 bytes", id);
+      glance_set_error (error, GLANCE_ERROR_INVALID,
+                        "there is nothing to upload to image %s: 0 bytes", id);
       return NULL;
     }
 

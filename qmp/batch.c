@@ -6,6 +6,8 @@
 
 #include <qmp/error.h>
 
+#include "deadline.h"
+
 typedef struct
 {
   char     *command;
@@ -25,8 +27,7 @@ struct _QmpBatch
 typedef struct
 {
   QmpClient *client;
-  gint64     expiry;            /* monotonic microseconds; 0 for never */
-  guint      deadline_ms;
+  gint64     deadline;          /* see deadline.h */
   guint      index;             /* of the command under way */
 } Run;
 
@@ -164,21 +165,6 @@ on_answer (GObject      *source,
   send_next (g_steal_pointer (&task));
 }
 
-/* What is left of the deadline in @left, at least 1 as 0 would mean for ever. */
-static gboolean
-get_time_left (Run   *run,
-               guint *left)
-{
-  gint64 us;
-
-  *left = 0;
-  if (run->expiry == 0)
-    return TRUE;
-  us = run->expiry - g_get_monotonic_time ();
-  *left = (guint) CLAMP (us / 1000, 1, G_MAXUINT);
-  return us > 0;
-}
-
 /* Takes @task. */
 static void
 send_next (GTask *task)
@@ -187,7 +173,6 @@ send_next (GTask *task)
   QmpBatch *self = g_task_get_source_object (task);
   Run *run = g_task_get_task_data (task);
   Entry *entry;
-  guint left;
 
   if (run->index == self->entries->len)
     {
@@ -196,17 +181,10 @@ send_next (GTask *task)
     }
 
   entry = self->entries->pdata[run->index];
-  if (!get_time_left (run, &left))
-    {
-      finish_run (task, g_error_new (QMP_ERROR, QMP_ERROR_TIMEOUT,
-                                     "%s: not sent, as the %u ms for all %u commands have passed",
-                                     entry->command, run->deadline_ms, self->entries->len));
-      return;
-    }
   qmp_client_execute_async (run->client, entry->command,
                             entry->arguments != NULL ? json_node_ref (entry->arguments) : NULL,
-                            left, g_task_get_cancellable (task), on_answer,
-                            g_steal_pointer (&hold));
+                            qmp_deadline_left (run->deadline), g_task_get_cancellable (task),
+                            on_answer, g_steal_pointer (&hold));
 }
 
 /**
@@ -237,9 +215,7 @@ qmp_batch_run_async (QmpBatch            *self,
 
   run = g_new0 (Run, 1);
   run->client = g_object_ref (client);
-  run->deadline_ms = deadline_ms;
-  if (deadline_ms > 0)
-    run->expiry = g_get_monotonic_time () + (gint64) deadline_ms * 1000;
+  run->deadline = qmp_deadline_begin (deadline_ms);
   for (guint i = 0; i < self->entries->len; i++)
     g_clear_pointer (&((Entry *) self->entries->pdata[i])->reply, json_node_unref);
 

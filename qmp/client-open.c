@@ -197,8 +197,8 @@ explain_no_connection (const GError *error)
   /* What connect() says of a Unix socket whose queue of clients is full. */
   if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
     return g_error_new_literal (QMP_ERROR, QMP_ERROR_NO_GREETING,
-                                "cannot connect: the socket serves one client at a time, and others "
-                                "wait for it already");
+                                "cannot connect: the socket serves one client at a time, and "
+                                "others wait for it already");
 
   return g_error_new (QMP_ERROR, QMP_ERROR_LINK, "cannot connect: %s", error->message);
 }
@@ -260,7 +260,7 @@ opening_new (QmpDialect           dialect,
 
 /**
  * qmp_client_connect_async:
- * @address: where the peer listens: a #GUnixSocketAddress, a #GInetSocketAddress, a #GNetworkAddress
+ * @address: where the peer listens, such as a #GUnixSocketAddress or a #GNetworkAddress
  * @dialect: what it speaks
  * @deadline_ms: how long all of it may take, in milliseconds; 0 for ever
  * @cancellable: (nullable): cancels it

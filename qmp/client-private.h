@@ -2,9 +2,8 @@
 #pragma once
 
 #include <qmp/client.h>
-#include <qmp/listener.h>
 
-#include "message.h"
+#include "listener-list.h"
 
 G_BEGIN_DECLS
 
@@ -26,23 +25,9 @@ char         *qmp_client_get_partial     (QmpClient         *self) G_GNUC_WARN_U
 /* --- what listener.c needs of the client --- */
 
 G_GNUC_INTERNAL
-void          qmp_client_add_listener    (QmpClient         *self,
-                                          QmpListener       *listener);
-G_GNUC_INTERNAL
-void          qmp_client_remove_listener (QmpClient         *self,
-                                          QmpListener       *listener);
+QmpListenerList *qmp_client_get_listeners (QmpClient        *self);
 /* Why the link dropped; NULL while it is up. */
 G_GNUC_INTERNAL
 const GError *qmp_client_get_reason      (QmpClient         *self);
-
-/* --- what client.c needs of its listeners --- */
-
-/* @event: made by the first listener that wants it, for all; freed by the caller. */
-G_GNUC_INTERNAL
-void          qmp_listener_deliver       (QmpListener       *self,
-                                          const QmpMessage  *message,
-                                          QmpEvent         **event);
-G_GNUC_INTERNAL
-void          qmp_listener_link_dropped  (QmpListener       *self);
 
 G_END_DECLS

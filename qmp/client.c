@@ -12,6 +12,7 @@
 
 #include <qmp/error.h>
 
+#include "listener-list.h"
 #include "pending.h"
 #include "transport.h"
 
@@ -35,8 +36,7 @@ struct _QmpClient
   guint64           answered;   /* guest agent: the last id that was answered */
   gboolean          synced;     /* guest agent: a sync has succeeded */
 
-  GPtrArray        *listeners;  /* of QmpListener; NULL where one left during a delivery */
-  guint             delivering;
+  QmpListenerList  *listeners;
 };
 
 enum
@@ -51,35 +51,13 @@ G_DEFINE_FINAL_TYPE (QmpClient, qmp_client, G_TYPE_OBJECT)
 
 /* --- the end of the link --- */
 
-/* Listeners may come and go while they are called: who leaves leaves a gap. */
-static void
-end_delivery (QmpClient *self)
-{
-  if (--self->delivering > 0)
-    return;
-  while (g_ptr_array_remove (self->listeners, NULL))
-    ;
-}
-
-static void
-tell_listeners (QmpClient *self)
-{
-  self->delivering++;
-  for (guint i = 0; i < self->listeners->len; i++)
-    {
-      if (self->listeners->pdata[i] != NULL)
-        qmp_listener_link_dropped (self->listeners->pdata[i]);
-    }
-  end_delivery (self);
-}
-
 static gboolean
 announce_drop (gpointer user_data)
 {
   QmpClient *self = user_data;
 
   qmp_pending_fail_all (self->pending, self->reason);
-  tell_listeners (self);
+  qmp_listener_list_tell_drop (self->listeners);
   g_signal_emit (self, signals[CLOSED], 0, self->reason);
   return G_SOURCE_REMOVE;
 }
@@ -155,22 +133,6 @@ take_greeting (QmpClient        *self,
 }
 
 static void
-take_event (QmpClient        *self,
-            const QmpMessage *message)
-{
-  g_autoptr (QmpEvent) event = NULL;
-  guint present = self->listeners->len;
-
-  self->delivering++;
-  for (guint i = 0; i < present; i++)
-    {
-      if (self->listeners->pdata[i] != NULL)
-        qmp_listener_deliver (self->listeners->pdata[i], message, &event);
-    }
-  end_delivery (self);
-}
-
-static void
 take_answer (QmpClient        *self,
              QmpCall          *call,
              const QmpMessage *message)
@@ -196,7 +158,7 @@ monitor_line (QmpClient        *self,
   else if (self->greeted != NULL)
     drop_quoting (self, "no greeting, but", message->line);
   else if (message->kind == QMP_MESSAGE_EVENT)
-    take_event (self, message);
+    qmp_listener_list_deliver (self->listeners, message);
   else if (!qmp_message_get_id (message, &id))
     drop_quoting (self, "an answer that names no command", message->line);
   else if ((call = qmp_pending_find (self->pending, id)) == NULL)
@@ -248,7 +210,7 @@ agent_line (QmpClient        *self,
 
   if (!is_for_us (self, call, message, resynced))
     g_clear_error (&error);
-  else if (error != NULL)
+  else if (message == NULL)
     drop (self, error);
   else if (call == NULL || message->kind == QMP_MESSAGE_GREETING ||
            message->kind == QMP_MESSAGE_EVENT)
@@ -281,7 +243,7 @@ on_line (QmpSpan   line,
 
 /* --- sending --- */
 
-/* In the guest agent's dialect: byte 0xFF makes the agent forget half a command of somebody else. */
+/* Byte 0xFF makes a guest agent forget half a command of somebody else. */
 static GString *
 write_line (QmpClient   *self,
             QmpCall     *call,
@@ -493,25 +455,10 @@ qmp_client_get_reason (QmpClient *self)
   return self->reason;
 }
 
-void
-qmp_client_add_listener (QmpClient   *self,
-                         QmpListener *listener)
+QmpListenerList *
+qmp_client_get_listeners (QmpClient *self)
 {
-  g_ptr_array_add (self->listeners, listener);
-}
-
-void
-qmp_client_remove_listener (QmpClient   *self,
-                            QmpListener *listener)
-{
-  guint index;
-
-  if (!g_ptr_array_find (self->listeners, listener, &index))
-    return;
-  if (self->delivering > 0)
-    self->listeners->pdata[index] = NULL;
-  else
-    g_ptr_array_remove_index (self->listeners, index);
+  return self->listeners;
 }
 
 /* --- the object --- */
@@ -607,7 +554,7 @@ qmp_client_finalize (GObject *object)
   QmpClient *self = QMP_CLIENT (object);
 
   qmp_pending_free (self->pending);
-  g_ptr_array_unref (self->listeners);
+  qmp_listener_list_free (self->listeners);
   g_main_context_unref (self->context);
   g_clear_error (&self->reason);
   g_free (self->version);
@@ -639,5 +586,5 @@ qmp_client_init (QmpClient *self)
 {
   self->context = g_main_context_ref_thread_default ();
   self->pending = qmp_pending_new (self, on_given_up);
-  self->listeners = g_ptr_array_new ();
+  self->listeners = qmp_listener_list_new ();
 }

@@ -5,6 +5,7 @@
 #include <qmp/error.h>
 
 /* The error for a command that was refused: @error_class and @description are the peer's words. */
+G_GNUC_INTERNAL
 GError *qmp_error_new_refused (const char *error_class,
                                const char *description,
                                const char *command,

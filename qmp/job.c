@@ -357,8 +357,8 @@ link_closed (QmpJob       *self,
  * @user_data: for @callback
  *
  * Waits until the job has reached @state or one after it; begin it when the command that starts
- * the job has been sent. It asks query-jobs first, so that nothing is missed by having been away and
- * qmp_job_get_info() is complete afterwards.
+ * the job has been sent. It asks query-jobs first, so that nothing is missed by having been away,
+ * and qmp_job_get_info() is complete afterwards.
  *
  * When the job concludes, its error is read, and fails the wait if there is one; so a job has to
  * be started with `auto-dismiss` off. With `auto-finalize` off it stops in

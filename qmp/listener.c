@@ -296,7 +296,7 @@ qmp_listener_new (QmpClient          *client,
   self->filter = filter;
   self->user_data = user_data;
   self->destroy = destroy;
-  qmp_client_add_listener (client, self);
+  qmp_listener_list_add (qmp_client_get_listeners (client), self);
 
   return self;
 }
@@ -417,7 +417,7 @@ qmp_listener_close (QmpListener *self)
   if (self->closed)
     return;
   self->closed = TRUE;
-  qmp_client_remove_listener (self->client, self);
+  qmp_listener_list_remove (qmp_client_get_listeners (self->client), self);
   while (self->queue.length > 0)
     qmp_event_free (&pop (self)->event);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows JSON as RFC 8259 has it, and takes nothing else: json-glib's own parser lets comments, bare
- * words and trailing commas pass, and aborts the process on half a surrogate pair.
+/* Knows JSON as RFC 8259 has it, and takes nothing else: json-glib's own parser lets comments,
+ * single quotes and hexadecimal numbers pass, cuts strings at \u0000, and makes invalid UTF-8 of
+ * half a surrogate pair.
  *
  * One recursive reader does two things: it checks (target == NULL), or it checks and builds nodes.
  * Where the RFC leaves a choice:
@@ -11,37 +12,17 @@
  *  - half a surrogate pair and \u0000 become U+FFFD, as no C string can hold them.
  */
 
-#include "strict-json.h"
+#include "json-reader.h"
 
 #include <math.h>
 #include <string.h>
 
 #include <qmp/error.h>
 
-#define REPLACEMENT 0xfffd
-
-typedef struct
-{
-  const char *start;
-  const char *at;
-  const char *end;
-  guint       depth;
-  guint       values;
-  GString    *scratch;          /* for strings that need decoding; made on first use */
-  const char *problem;          /* what is wrong at @at; a constant */
-} Reader;
+typedef QmpJsonReader Reader;
 
 static gboolean read_value (Reader    *reader,
                             JsonNode **target);
-
-static gboolean
-fail (Reader     *reader,
-      const char *problem)
-{
-  if (reader->problem == NULL)
-    reader->problem = problem;
-  return FALSE;
-}
 
 static inline void
 skip_space (Reader *reader)
@@ -51,7 +32,7 @@ skip_space (Reader *reader)
     reader->at++;
 }
 
-/* The next character that is no space; 0 at the end (a NUL in the text is no valid start either). */
+/* The next character that is no space; 0 at the end, as no value starts with a NUL either. */
 static inline char
 peek (Reader *reader)
 {
@@ -65,161 +46,9 @@ is_digit (Reader *reader)
   return reader->at < reader->end && g_ascii_isdigit (*reader->at);
 }
 
-/* --- strings --- */
+/* --- values --- */
 
-static gboolean
-read_hex4 (Reader  *reader,
-           guint32 *code)
-{
-  *code = 0;
-  for (guint i = 0; i < 4; i++, reader->at++)
-    {
-      if (reader->at == reader->end || !g_ascii_isxdigit (*reader->at))
-        return fail (reader, "expected four hexadecimal digits");
-      *code = *code << 4 | (guint32) g_ascii_xdigit_value (*reader->at);
-    }
-  return TRUE;
-}
-
-/* Stands behind the 'u' of an escape; takes the second half of a pair along. */
-static gboolean
-read_unicode_escape (Reader  *reader,
-                     guint32 *code)
-{
-  const char *behind_first;
-  guint32 low;
-
-  if (!read_hex4 (reader, code))
-    return FALSE;
-
-  if (*code >= 0xd800 && *code < 0xdc00 && reader->end - reader->at >= 2 &&
-      reader->at[0] == '\\' && reader->at[1] == 'u')
-    {
-      behind_first = reader->at;
-      reader->at += 2;
-      if (!read_hex4 (reader, &low))
-        return FALSE;
-      if (low >= 0xdc00 && low < 0xe000)
-        *code = 0x10000 + ((*code - 0xd800) << 10) + (low - 0xdc00);
-      else
-        reader->at = behind_first;
-    }
-
-  if (*code == 0 || (*code >= 0xd800 && *code < 0xe000))
-    *code = REPLACEMENT;
-  return TRUE;
-}
-
-static gboolean
-read_escape (Reader  *reader,
-             guint32 *code)
-{
-  static const char letters[] = "\"\\/bfnrt";
-  static const char meanings[] = "\"\\/\b\f\n\r\t";
-  const char *found;
-  char letter;
-
-  if (reader->at == reader->end)
-    return fail (reader, "the text ends inside a string");
-
-  letter = *reader->at;
-  if (letter == 'u')
-    {
-      reader->at++;
-      return read_unicode_escape (reader, code);
-    }
-
-  found = letter != '\0' ? strchr (letters, letter) : NULL;
-  if (found == NULL)
-    return fail (reader, "unknown escape in a string");
-  reader->at++;
-  *code = (guint32) meanings[found - letters];
-  return TRUE;
-}
-
-/* The length of the valid UTF-8 character beyond ASCII at @at; 0 when there is none. */
-static guint
-utf8_length (const guchar *at,
-             gsize         left)
-{
-  guint length;
-
-  if (at[0] < 0xc2 || at[0] > 0xf4)
-    return 0;
-  length = at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : 4;
-  if (left < length)
-    return 0;
-  for (guint i = 1; i < length; i++)
-    if ((at[i] & 0xc0) != 0x80)
-      return 0;
-  /* Overlong forms, surrogates, and what lies beyond U+10FFFF. */
-  if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] > 0x9f) ||
-      (at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] > 0x8f))
-    return 0;
-  return length;
-}
-
-/* Reads a string; @raw is what stands between the quotes. Decodes into @decoded (nullable) what
- * has escapes; FALSE in @escaped says that @raw is the string. */
-static gboolean
-read_string (Reader   *reader,
-             QmpSpan  *raw,
-             GString  *decoded,
-             gboolean *escaped)
-{
-  const char *plain;
-
-  reader->at++;
-  plain = raw->text = reader->at;
-  *escaped = FALSE;
-
-  for (;;)
-    {
-      guchar byte;
-
-      if (reader->at == reader->end)
-        return fail (reader, "the text ends inside a string");
-
-      byte = (guchar) *reader->at;
-      if (byte == '"')
-        break;
-      if (byte == '\\')
-        {
-          guint32 code = 0;
-
-          *escaped = TRUE;
-          if (decoded != NULL)
-            g_string_append_len (decoded, plain, reader->at - plain);
-          reader->at++;
-          if (!read_escape (reader, &code))
-            return FALSE;
-          if (decoded != NULL)
-            g_string_append_unichar (decoded, code);
-          plain = reader->at;
-        }
-      else if (byte < 0x20)
-        return fail (reader, "control character in a string");
-      else if (byte < 0x80)
-        reader->at++;
-      else
-        {
-          guint length = utf8_length ((const guchar *) reader->at,
-                                      (gsize) (reader->end - reader->at));
-
-          if (length == 0)
-            return fail (reader, "invalid UTF-8");
-          reader->at += length;
-        }
-    }
-
-  if (decoded != NULL && *escaped)
-    g_string_append_len (decoded, plain, reader->at - plain);
-  raw->length = (gsize) (reader->at - raw->text);
-  reader->at++;
-  return TRUE;
-}
-
-/* As read_string(), and a copy of what it says. */
+/* The string that stands here, decoded. */
 static char *
 read_and_copy_string (Reader *reader)
 {
@@ -230,13 +59,11 @@ read_and_copy_string (Reader *reader)
     reader->scratch = g_string_new (NULL);
   g_string_truncate (reader->scratch, 0);
 
-  if (!read_string (reader, &raw, reader->scratch, &escaped))
+  if (!qmp_json_reader_read_string (reader, &raw, reader->scratch, &escaped))
     return NULL;
   return escaped ? g_strndup (reader->scratch->str, reader->scratch->len)
                  : g_strndup (raw.text, raw.length);
 }
-
-/* --- values --- */
 
 static JsonNode *
 integer_node (const char *digits,
@@ -271,21 +98,21 @@ read_number (Reader    *reader,
     reader->at++;
   digits = reader->at;
   if (!is_digit (reader))
-    return fail (reader, "expected a digit");
+    return qmp_json_reader_fail (reader, "expected a digit");
   if (*reader->at == '0')
     reader->at++;
   else
     while (is_digit (reader))
       reader->at++;
   if (is_digit (reader))
-    return fail (reader, "a number starts with 0");
+    return qmp_json_reader_fail (reader, "a number starts with 0");
 
   if (reader->at < reader->end && *reader->at == '.')
     {
       whole = FALSE;
       reader->at++;
       if (!is_digit (reader))
-        return fail (reader, "expected a digit");
+        return qmp_json_reader_fail (reader, "expected a digit");
       while (is_digit (reader))
         reader->at++;
     }
@@ -296,7 +123,7 @@ read_number (Reader    *reader,
       if (reader->at < reader->end && (*reader->at == '+' || *reader->at == '-'))
         reader->at++;
       if (!is_digit (reader))
-        return fail (reader, "expected a digit");
+        return qmp_json_reader_fail (reader, "expected a digit");
       while (is_digit (reader))
         reader->at++;
     }
@@ -309,7 +136,7 @@ read_number (Reader    *reader,
   /* Every number stands inside an object, so that a character ends it: no NUL is needed. */
   value = g_ascii_strtod (start, NULL);
   if (!isfinite (value))
-    return fail (reader, "number out of range");
+    return qmp_json_reader_fail (reader, "number out of range");
   if (target != NULL)
     *target = json_node_init_double (json_node_alloc (), value);
   return TRUE;
@@ -322,7 +149,7 @@ read_word (Reader     *reader,
   gsize length = strlen (word);
 
   if ((gsize) (reader->end - reader->at) < length || memcmp (reader->at, word, length) != 0)
-    return fail (reader, "expected a value");
+    return qmp_json_reader_fail (reader, "expected a value");
   reader->at += length;
   return TRUE;
 }
@@ -331,7 +158,7 @@ static gboolean
 enter (Reader *reader)
 {
   if (++reader->depth > QMP_JSON_DEPTH_MAX)
-    return fail (reader, "nested more than 64 deep");
+    return qmp_json_reader_fail (reader, "nested more than 64 deep");
   reader->at++;
   return TRUE;
 }
@@ -346,7 +173,7 @@ read_separator (Reader     *reader,
   char next = peek (reader);
 
   if (next != ',' && next != closer)
-    return fail (reader, expectation);
+    return qmp_json_reader_fail (reader, expectation);
   *more = next == ',';
   reader->at++;
   return TRUE;
@@ -391,12 +218,12 @@ read_name (Reader   *reader,
   gboolean escaped;
 
   if (peek (reader) != '"')
-    return fail (reader, "expected a name in double quotes");
+    return qmp_json_reader_fail (reader, "expected a name in double quotes");
   if (copy != NULL ? (*copy = read_and_copy_string (reader)) == NULL
-                   : !read_string (reader, raw, NULL, &escaped))
+                   : !qmp_json_reader_read_string (reader, raw, NULL, &escaped))
     return FALSE;
   if (peek (reader) != ':')
-    return fail (reader, "expected ':'");
+    return qmp_json_reader_fail (reader, "expected ':'");
   reader->at++;
   return TRUE;
 }
@@ -423,7 +250,7 @@ read_object (Reader     *reader,
       QmpSpan raw;
 
       if (++members > QMP_JSON_MEMBERS_MAX)
-        return fail (reader, "more than 1024 members in one object");
+        return qmp_json_reader_fail (reader, "more than 1024 members in one object");
       if (!read_name (reader, &raw, object != NULL ? &name : NULL) ||
           !read_value (reader, object != NULL ? &value : NULL))
         return FALSE;
@@ -446,7 +273,7 @@ read_string_value (Reader    *reader,
   gboolean escaped;
 
   if (target == NULL)
-    return read_string (reader, &raw, NULL, &escaped);
+    return qmp_json_reader_read_string (reader, &raw, NULL, &escaped);
 
   copy = read_and_copy_string (reader);
   if (copy == NULL)
@@ -488,7 +315,7 @@ read_value (Reader    *reader,
   char first = peek (reader);
 
   if (++reader->values > QMP_JSON_VALUES_MAX)
-    return fail (reader, "more than a million values");
+    return qmp_json_reader_fail (reader, "more than a million values");
 
   switch (first)
     {
@@ -514,7 +341,7 @@ read_value (Reader    *reader,
     default:
       if (first == '-' || g_ascii_isdigit (first))
         return read_number (reader, target);
-      return fail (reader, reader->at == reader->end ? "the text ends too early"
+      return qmp_json_reader_fail (reader, reader->at == reader->end ? "the text ends too early"
                                                      : "expected a value");
     }
 }
@@ -530,7 +357,7 @@ walk (Reader         *reader,
   gboolean more = TRUE;
 
   if (peek (reader) != '{')
-    return fail (reader, "expected an object");
+    return qmp_json_reader_fail (reader, "expected an object");
   reader->depth = 1;
   reader->at++;
 
@@ -541,7 +368,7 @@ walk (Reader         *reader,
     }
   while (more)
     {
-      QmpSpan name;
+      QmpSpan name = { NULL, 0 };
       QmpSpan value;
 
       if (!read_name (reader, &name, NULL))
@@ -558,7 +385,7 @@ walk (Reader         *reader,
     }
 
   skip_space (reader);
-  return reader->at == reader->end || fail (reader, "something follows the object");
+  return reader->at == reader->end || qmp_json_reader_fail (reader, "something follows the object");
 }
 
 /**

@@ -14,9 +14,6 @@
 
 #define CHUNK (64 * 1024)
 
-/* Buffers up to this size stay; larger ones are given back after use. */
-#define KEEP  (4 * 1024)
-
 /* How much is still read of a peer that has hung up on what we write. */
 #define LAST_CHUNKS 256
 
@@ -32,7 +29,8 @@ struct _QmpTransport
   GByteArray            *unsent;
   guint                  sent;          /* how much of the beginning of @unsent is gone */
   gboolean               resync;
-  gboolean               reading;
+  const char            *chunk;         /* what was read but not looked at: on somebody's stack */
+  gsize                  left;
   QmpTransportLine       line;
   QmpTransportDropped    dropped;
   gpointer               user_data;
@@ -86,18 +84,6 @@ drop (QmpTransport *self,
   self->dropped (reason, self->user_data);
 }
 
-static void
-empty_buffer (GByteArray **buffer)
-{
-  if ((*buffer)->len <= KEEP)
-    {
-      g_byte_array_set_size (*buffer, 0);
-      return;
-    }
-  g_byte_array_unref (*buffer);
-  *buffer = g_byte_array_new ();
-}
-
 /* --- reading --- */
 
 static void
@@ -118,15 +104,17 @@ deliver (QmpTransport *self,
     self->line ((QmpSpan) { text, length }, mark != NULL, self->user_data);
 }
 
+/* A callback may run the main loop and so come here again: what is left of the chunk is taken then,
+ * and in order. */
 static void
-take_chunk (QmpTransport *self,
-            const char   *chunk,
-            gsize         left)
+take_chunk (QmpTransport *self)
 {
-  while (left > 0 && self->stream != NULL)
+  while (self->left > 0 && self->stream != NULL)
     {
-      const char *end = memchr (chunk, '\n', left);
-      gsize length = end != NULL ? (gsize) (end - chunk) : left;
+      const char *start = self->chunk;
+      const char *end = memchr (start, '\n', self->left);
+      gsize length = end != NULL ? (gsize) (end - start) : self->left;
+      g_autoptr (GByteArray) joined = NULL;
 
       if (self->partial->len + length > QMP_TRANSPORT_LINE_MAX)
         {
@@ -138,20 +126,24 @@ take_chunk (QmpTransport *self,
           return;
         }
 
-      if (end == NULL || self->partial->len > 0)
-        g_byte_array_append (self->partial, (const guint8 *) chunk, (guint) length);
       if (end == NULL)
-        return;
-
-      if (self->partial->len == 0)
-        deliver (self, chunk, length);
-      else
         {
-          deliver (self, (const char *) self->partial->data, self->partial->len);
-          empty_buffer (&self->partial);
+          g_byte_array_append (self->partial, (const guint8 *) start, (guint) length);
+          self->left = 0;
+          return;
         }
-      chunk += length + 1;
-      left -= length + 1;
+      self->chunk = end + 1;
+      self->left -= length + 1;
+      if (self->partial->len == 0)
+        {
+          deliver (self, start, length);
+          continue;
+        }
+
+      g_byte_array_append (self->partial, (const guint8 *) start, (guint) length);
+      joined = g_steal_pointer (&self->partial);
+      self->partial = g_byte_array_new ();
+      deliver (self, (const char *) joined->data, joined->len);
     }
 }
 
@@ -175,13 +167,19 @@ read_chunk (QmpTransport *self)
   char chunk[CHUNK];
   gssize length;
 
+  if (self->left > 0)
+    {
+      take_chunk (self);
+      return self->stream != NULL;
+    }
+
   length = g_pollable_input_stream_read_nonblocking (self->input, chunk, sizeof chunk, NULL,
                                                      &error);
   if (length > 0)
     {
-      self->reading = TRUE;
-      take_chunk (self, chunk, (gsize) length);
-      self->reading = FALSE;
+      self->chunk = chunk;
+      self->left = (gsize) length;
+      take_chunk (self);
     }
   else if (length == 0)
     hung_up (self);
@@ -199,6 +197,38 @@ on_readable (GObject  *stream,
 
   read_chunk (self);
   return G_SOURCE_CONTINUE;
+}
+
+static gboolean
+on_socket_readable (GSocket      *socket,
+                    GIOCondition  condition,
+                    gpointer      user_data)
+{
+  return on_readable (NULL, user_data);
+}
+
+/* A socket's own source, where there is one, and allowed to recurse: around each dispatch GLib
+ * takes the descriptor of any other out of the poll set and back in, at two system calls for the
+ * source and two for the one inside it. */
+static GSource *
+create_readable (QmpTransport *self)
+{
+  GSource *source;
+
+  if (G_IS_SOCKET_CONNECTION (self->stream))
+    {
+      GSocket *socket = g_socket_connection_get_socket (G_SOCKET_CONNECTION (self->stream));
+
+      source = g_socket_create_source (socket, G_IO_IN, NULL);
+      g_source_set_callback (source, G_SOURCE_FUNC (on_socket_readable), self, NULL);
+    }
+  else
+    {
+      source = g_pollable_input_stream_create_source (self->input, NULL);
+      g_source_set_callback (source, G_SOURCE_FUNC (on_readable), self, NULL);
+    }
+  g_source_set_can_recurse (source, TRUE);
+  return source;
 }
 
 /* --- writing --- */
@@ -223,7 +253,7 @@ static void
 fail_writing (QmpTransport *self,
               GError       *error)
 {
-  for (guint i = 0; i < LAST_CHUNKS && !self->reading && read_chunk (self); i++)
+  for (guint i = 0; i < LAST_CHUNKS && read_chunk (self); i++)
     ;
   if (self->stream != NULL)
     drop (self, g_error_new (QMP_ERROR, QMP_ERROR_LINK, "cannot write: %s", error->message));
@@ -250,12 +280,13 @@ on_writable (GObject  *stream,
     return G_SOURCE_CONTINUE;
 
   self->sent = 0;
-  empty_buffer (&self->unsent);
+  g_byte_array_unref (self->unsent);
+  self->unsent = g_byte_array_new ();
   clear_source (&self->writable);
   return G_SOURCE_REMOVE;
 }
 
-/* The queue's beginning is cut off once it is the larger half, so that each byte moves about once. */
+/* The queue's beginning is cut off once it is the larger half: each byte moves about once. */
 static void
 queue (QmpTransport *self,
        const char   *bytes,
@@ -325,8 +356,7 @@ qmp_transport_new (GIOStream            *stream,
   self->dropped = dropped;
   self->user_data = user_data;
 
-  self->readable = g_pollable_input_stream_create_source (self->input, NULL);
-  g_source_set_callback (self->readable, G_SOURCE_FUNC (on_readable), self, NULL);
+  self->readable = create_readable (self);
   g_source_attach (self->readable, self->context);
 
   return self;

@@ -28,6 +28,12 @@ typedef struct
   gboolean  done;
 } Answer;
 
+/**
+ * client_new:
+ * @socket_path: where the daemon listens
+ *
+ * Returns: (transfer full): a client; it connects with its first call
+ */
 Client *
 client_new (const char *socket_path)
 {
@@ -41,6 +47,10 @@ client_new (const char *socket_path)
   return self;
 }
 
+/**
+ * client_free:
+ * @self: (transfer full): the client; calls that run are given up
+ */
 void
 client_free (Client *self)
 {
@@ -51,12 +61,26 @@ client_free (Client *self)
   g_free (self);
 }
 
+/**
+ * client_get_refusal:
+ * @self: the client
+ *
+ * Returns: (transfer none) (nullable): the answer to the last call that the daemon refused
+ */
 JsonNode *
 client_get_refusal (Client *self)
 {
   return self->refusal;
 }
 
+/**
+ * client_path:
+ * @kind: "guests", "operations" or "images"
+ * @name: the name of one of them, as it is
+ * @rest: (nullable): what follows
+ *
+ * Returns: (transfer full): the path of a request, with @name escaped
+ */
 char *
 client_path (const char *kind,
              const char *name,

@@ -6,6 +6,12 @@
 
 G_DEFINE_QUARK (cli-error, cli_error)
 
+/**
+ * cli_error_from_http:
+ * @status: an HTTP status that stands for no success
+ *
+ * Returns: what it means to who called qsnap
+ */
 CliError
 cli_error_from_http (guint status)
 {
@@ -30,6 +36,12 @@ cli_error_from_http (guint status)
     }
 }
 
+/**
+ * cli_error_to_exit:
+ * @error: of any domain
+ *
+ * Returns: the exit status for @error
+ */
 int
 cli_error_to_exit (const GError *error)
 {

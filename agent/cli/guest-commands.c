@@ -105,6 +105,17 @@ describe_guest (const char           *monitor,
   return json_node_init_object (json_node_alloc (), object);
 }
 
+/**
+ * command_attach:
+ * @cli: the common options
+ * @command: what --help says
+ * @arguments: the words behind the command
+ * @error: return location
+ *
+ * Attaches a guest.
+ *
+ * Returns: %TRUE, or %FALSE with the error to end with
+ */
 gboolean
 command_attach (Cli            *cli,
                 const Command  *command,
@@ -152,6 +163,17 @@ command_attach (Cli            *cli,
   return TRUE;
 }
 
+/**
+ * command_detach:
+ * @cli: the common options
+ * @command: what --help says
+ * @arguments: the words behind the command
+ * @error: return location
+ *
+ * Lets go of a guest.
+ *
+ * Returns: %TRUE, or %FALSE with the error to end with
+ */
 gboolean
 command_detach (Cli            *cli,
                 const Command  *command,
@@ -176,6 +198,17 @@ command_detach (Cli            *cli,
   return FALSE;
 }
 
+/**
+ * command_guests:
+ * @cli: the common options
+ * @command: what --help says
+ * @arguments: the words behind the command
+ * @error: return location
+ *
+ * Lists the guests.
+ *
+ * Returns: %TRUE, or %FALSE with the error to end with
+ */
 gboolean
 command_guests (Cli            *cli,
                 const Command  *command,
@@ -213,6 +246,17 @@ command_guests (Cli            *cli,
   return TRUE;
 }
 
+/**
+ * command_disks:
+ * @cli: the common options
+ * @command: what --help says
+ * @arguments: the words behind the command
+ * @error: return location
+ *
+ * Shows the disks of a guest as trees.
+ *
+ * Returns: %TRUE, or %FALSE with the error to end with
+ */
 gboolean
 command_disks (Cli            *cli,
                const Command  *command,
@@ -242,6 +286,17 @@ command_disks (Cli            *cli,
   return TRUE;
 }
 
+/**
+ * command_health:
+ * @cli: the common options
+ * @command: what --help says
+ * @arguments: the words behind the command
+ * @error: return location
+ *
+ * Asks the daemon how it is.
+ *
+ * Returns: %TRUE, or %FALSE with the error to end with
+ */
 gboolean
 command_health (Cli            *cli,
                 const Command  *command,

@@ -69,6 +69,17 @@ list_images (Cli     *cli,
   return TRUE;
 }
 
+/**
+ * command_images:
+ * @cli: the common options
+ * @command: what --help says
+ * @arguments: the words behind the command
+ * @error: return location
+ *
+ * Lists the images of the store, or deletes some.
+ *
+ * Returns: %TRUE, or %FALSE with the error to end with
+ */
 gboolean
 command_images (Cli            *cli,
                 const Command  *command,

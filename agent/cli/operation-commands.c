@@ -27,10 +27,21 @@ add_operation (Table      *table,
   table_take (table, total > 0 ? g_strdup_printf ("%d%%", (int) ((double) done / (double) total
                                                                  * 100))
                                : g_strdup ("-"));
-  table_add (table, field_text (operation, "created"));
+  table_take (table, text_time (field_text (operation, "created")));
   table_add (table, field_text (field_object (operation, "error"), "message"));
 }
 
+/**
+ * command_operations:
+ * @cli: the common options
+ * @command: what --help says
+ * @arguments: the words behind the command
+ * @error: return location
+ *
+ * Lists the operations.
+ *
+ * Returns: %TRUE, or %FALSE with the error to end with
+ */
 gboolean
 command_operations (Cli            *cli,
                     const Command  *command,
@@ -69,8 +80,8 @@ command_operations (Cli            *cli,
       output_json (answer);
       return TRUE;
     }
-  table = table_new ("OPERATION", "GUEST", "KIND", "STATE", "STEP", ">DONE", "CREATED", "ERROR",
-                     NULL);
+  table = table_new ("OPERATION", "GUEST", "KIND", "STATE", "STEP", ">DONE", "CREATED (UTC)",
+                     "ERROR", NULL);
   for (guint i = 0; i < array_length (operations); i++)
     add_operation (table, array_object (operations, i));
   table_print (table);
@@ -109,6 +120,17 @@ find_anything (Cli         *cli,
   return NULL;
 }
 
+/**
+ * command_show:
+ * @cli: the common options
+ * @command: what --help says
+ * @arguments: the words behind the command
+ * @error: return location
+ *
+ * Shows an operation, an image or a guest.
+ *
+ * Returns: %TRUE, or %FALSE with the error to end with
+ */
 gboolean
 command_show (Cli            *cli,
               const Command  *command,
@@ -144,6 +166,17 @@ command_show (Cli            *cli,
   return !waited || wait_check_success (json_node_get_object (answer), error);
 }
 
+/**
+ * command_cancel:
+ * @cli: the common options
+ * @command: what --help says
+ * @arguments: the words behind the command
+ * @error: return location
+ *
+ * Cancels an operation.
+ *
+ * Returns: %TRUE, or %FALSE with the error to end with
+ */
 gboolean
 command_cancel (Cli            *cli,
                 const Command  *command,

@@ -147,6 +147,16 @@ options_parse (Cli                 *cli,
   return TRUE;
 }
 
+/**
+ * options_split_pair:
+ * @option: the option that has the pair, for the error
+ * @pair: "KEY=VALUE"
+ * @key: (out) (transfer full): what stands before the first =
+ * @value: (out) (transfer none): what stands behind it; may be empty
+ * @error: return location
+ *
+ * Returns: whether there is a key and a =; else %CLI_ERROR_USAGE
+ */
 gboolean
 options_split_pair (const char  *option,
                     const char  *pair,

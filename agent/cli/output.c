@@ -49,6 +49,14 @@ output_error (Cli          *cli,
     output_json (refusal);
 }
 
+/**
+ * output_line:
+ * @cli: whether there is --json
+ * @format: printf-like
+ * @...: arguments of @format
+ *
+ * Prints one line for people, with what a terminal would act upon escaped; nothing with --json.
+ */
 void
 output_line (Cli        *cli,
              const char *format,
@@ -158,6 +166,12 @@ print_members (JsonObject *object,
     }
 }
 
+/**
+ * output_members:
+ * @object: any object
+ *
+ * Prints it for people: a member a line, what is inside it indented.
+ */
 void
 output_members (JsonObject *object)
 {

@@ -11,7 +11,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#define BAR_WIDTH      24
+#define BAR_WIDTH_MAX  30
+#define BAR_WIDTH_MIN  5
 #define COLUMNS        80       /* where the terminal does not say */
 #define RATE_SMOOTHING 0.3      /* weight of the newest rate */
 
@@ -25,6 +26,10 @@ struct _Progress
   double    rate;               /* bytes per second */
 };
 
+/**
+ * progress_new:
+ * Returns: (transfer full): a display that has shown nothing yet
+ */
 Progress *
 progress_new (void)
 {
@@ -34,6 +39,10 @@ progress_new (void)
   return self;
 }
 
+/**
+ * progress_free:
+ * @self: (transfer full): the display; what it drew on a terminal is taken away
+ */
 void
 progress_free (Progress *self)
 {
@@ -75,35 +84,40 @@ measure_rate (Progress *self,
 
 static void
 append_bar (GString *line,
-            gint64   done,
-            gint64   total)
+            double   fraction,
+            int      width)
 {
   gboolean utf8 = text_is_utf8 ();
-  gint64 filled = (gint64) ((double) done / (double) total * BAR_WIDTH);
+  int filled = (int) (fraction * width);
 
+  if (width < BAR_WIDTH_MIN)
+    return;
   g_string_append (line, " [");
-  for (gint64 i = 0; i < BAR_WIDTH; i++)
+  for (int i = 0; i < width; i++)
     g_string_append (line, i < filled ? (utf8 ? "█" : "#") : (utf8 ? "░" : "."));
-  g_string_append_printf (line, "] %3d%%", (int) ((double) done / (double) total * 100));
+  g_string_append (line, "]");
 }
 
-static void
-append_figures (Progress *self,
-                GString  *line,
-                gint64    done,
-                gint64    total)
+/* " 45%  1.2 GiB of 2.6 GiB  120.0 MiB/s  12 s left" */
+static char *
+describe_transfer (Progress *self,
+                   gint64    done,
+                   gint64    total)
 {
+  g_autoptr (GString) text = g_string_new (NULL);
   g_autofree char *done_text = text_size (done);
   g_autofree char *total_text = text_size (total);
 
-  g_string_append_printf (line, "  %s of %s", done_text, total_text);
+  g_string_append_printf (text, " %3d%%  %s of %s", (int) ((double) done / (double) total * 100),
+                          done_text, total_text);
   if (self->rate >= 1)
     {
       g_autofree char *rate = text_size ((gint64) self->rate);
       g_autofree char *left = text_duration ((gint64) ((double) (total - done) / self->rate));
 
-      g_string_append_printf (line, "  %s/s  %s left", rate, left);
+      g_string_append_printf (text, "  %s/s  %s left", rate, left);
     }
+  return g_string_free (g_steal_pointer (&text), FALSE);
 }
 
 /* As many characters of @line as have room in @columns. */
@@ -142,12 +156,17 @@ progress_show (Progress   *self,
     }
   else
     {
+      guint columns = terminal_columns () - 1;
+
       if (total > 0)
         {
-          append_bar (line, done, total);
-          append_figures (self, line, done, total);
+          g_autofree char *transfer = describe_transfer (self, done, total);
+          int room = (int) columns - (int) (text_width (line->str) + text_width (transfer)) - 3;
+
+          append_bar (line, (double) done / (double) total, MIN (room, BAR_WIDTH_MAX));
+          g_string_append (line, transfer);
         }
-      cut (line, terminal_columns () - 1);
+      cut (line, columns);
       g_printerr ("\r%s\033[K", line->str);
       self->drawn = TRUE;
     }

@@ -200,6 +200,17 @@ follow (Cli       *cli,
   return TRUE;
 }
 
+/**
+ * command_snapshot:
+ * @cli: the common options
+ * @command: what --help says
+ * @arguments: the words behind the command
+ * @error: return location
+ *
+ * Takes a point, and waits for its end.
+ *
+ * Returns: %TRUE, or %FALSE with the error to end with
+ */
 gboolean
 command_snapshot (Cli            *cli,
                   const Command  *command,
@@ -256,6 +267,17 @@ command_snapshot (Cli            *cli,
   return follow (cli, begun, !options.no_wait, error);
 }
 
+/**
+ * command_snapshots:
+ * @cli: the common options
+ * @command: what --help says
+ * @arguments: the words behind the command
+ * @error: return location
+ *
+ * Lists the points of a guest.
+ *
+ * Returns: %TRUE, or %FALSE with the error to end with
+ */
 gboolean
 command_snapshots (Cli            *cli,
                    const Command  *command,
@@ -281,7 +303,7 @@ command_snapshots (Cli            *cli,
     }
 
   points = field_array (json_node_get_object (answer), "snapshots");
-  table = table_new ("POINT", "NAME", "TAKEN", "DISK", "LAYER", "IMAGE", NULL);
+  table = table_new ("POINT", "NAME", "TAKEN (UTC)", "DISK", "LAYER", "IMAGE", NULL);
   for (guint i = 0; i < array_length (points); i++)
     {
       JsonObject *point = array_object (points, i);
@@ -294,7 +316,7 @@ command_snapshots (Cli            *cli,
           /* What is the same in the line above is left out. */
           table_add (table, j == 0 ? field_text (point, "id") : "");
           table_add (table, j == 0 ? field_text (point, "name") : "");
-          table_add (table, j == 0 ? field_text (point, "taken") : "");
+          table_take (table, j == 0 ? text_time (field_text (point, "taken")) : g_strdup (""));
           table_add (table, field_text (disk, "disk"));
           table_add (table, field_text (disk, "layer"));
           table_add (table, field_text (disk, "image_id"));

@@ -15,6 +15,13 @@ struct _Table
   GArray    *figures;           /* of gboolean, one for each column */
 };
 
+/**
+ * table_new:
+ * @first: title of the first column; behind a > where the column has figures
+ * @...: the other titles, and %NULL
+ *
+ * Returns: (transfer full): a table without rows
+ */
 Table *
 table_new (const char *first,
            ...)
@@ -38,6 +45,10 @@ table_new (const char *first,
   return self;
 }
 
+/**
+ * table_free:
+ * @self: (transfer full): the table
+ */
 void
 table_free (Table *self)
 {
@@ -46,6 +57,11 @@ table_free (Table *self)
   g_free (self);
 }
 
+/**
+ * table_add:
+ * @self: the table
+ * @cell: (nullable): the next cell, row by row; any text
+ */
 void
 table_add (Table      *self,
            const char *cell)
@@ -53,6 +69,11 @@ table_add (Table      *self,
   g_ptr_array_add (self->cells, text_escape (cell));
 }
 
+/**
+ * table_take:
+ * @self: the table
+ * @cell: (transfer full) (nullable): the next cell, row by row; any text
+ */
 void
 table_take (Table *self,
             char  *cell)

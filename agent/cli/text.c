@@ -36,6 +36,12 @@ text_escape (const char *text)
   return g_string_free (escaped, FALSE);
 }
 
+/**
+ * text_width:
+ * @text: valid UTF-8
+ *
+ * Returns: how many columns it takes on a terminal
+ */
 guint
 text_width (const char *text)
 {
@@ -50,6 +56,12 @@ text_width (const char *text)
   return width;
 }
 
+/**
+ * text_size:
+ * @bytes: a size; negative when it is not known
+ *
+ * Returns: (transfer full): such as "1.5 GiB", or "-"
+ */
 char *
 text_size (gint64 bytes)
 {
@@ -64,6 +76,12 @@ text_size (gint64 bytes)
   return g_strdup_printf ("%.*f %s", unit > 0, value, units[unit]);
 }
 
+/**
+ * text_duration:
+ * @seconds: not negative
+ *
+ * Returns: (transfer full): such as "2 min 5 s"
+ */
 char *
 text_duration (gint64 seconds)
 {
@@ -75,6 +93,24 @@ text_duration (gint64 seconds)
                           (int) (seconds / 60 % 60));
 }
 
+/**
+ * text_time:
+ * @time: (nullable): "2026-11-20T11:46:30.160131Z", in UTC
+ *
+ * Returns: (transfer full): "2026-11-20 11:46:30"; anything else as it is
+ */
+char *
+text_time (const char *time)
+{
+  g_autoptr (GDateTime) parsed = time != NULL ? g_date_time_new_from_iso8601 (time, NULL) : NULL;
+
+  return parsed != NULL ? g_date_time_format (parsed, "%Y-%m-%d %H:%M:%S") : g_strdup (time);
+}
+
+/**
+ * text_is_utf8:
+ * Returns: whether the terminal can show more than ASCII
+ */
 gboolean
 text_is_utf8 (void)
 {

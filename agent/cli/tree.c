@@ -102,7 +102,7 @@ tree_print_disk (JsonObject *disk)
 {
   JsonArray *layers = field_array (disk, "layers");
   const char *skipped = field_text (disk, "skipped");
-  const char *published = field_text (disk, "published");
+  const char *published = field_text (disk, "path");
   const char *status = field_text (disk, "io_status");
   g_autofree char *name = text_escape (field_text (disk, "name"));
   g_autoptr (GArray) lines = g_array_new (FALSE, FALSE, sizeof (Line));

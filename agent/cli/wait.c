@@ -12,6 +12,12 @@
 
 #include <string.h>
 
+/**
+ * wait_is_over:
+ * @operation: as the daemon shows it
+ *
+ * Returns: whether it neither runs nor will
+ */
 gboolean
 wait_is_over (JsonObject *operation)
 {

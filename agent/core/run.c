@@ -51,9 +51,11 @@ is_due (Run *self,
 {
   const Step *step = step_at (self, position);
 
+  if (!self->cleaning && step->when == STEP_FORWARD)
+    return step->is_needed == NULL || step->is_needed (self->job);
+
   if (!self->cleaning)
-    return step->when == STEP_FORWARD ||
-           (step->when == STEP_ALWAYS && has_begun (self, step->cleans_up));
+    return step->when == STEP_ALWAYS && has_begun (self, step->cleans_up);
 
   return step->when != STEP_FORWARD && !self->tried[position] &&
          operation_get_record (self->operation, (guint) position)->state != STEP_DONE &&

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows how QEMU's block graph becomes chains of layers, and what people call them. Nothing is touched: pure. */
+/* Knows how QEMU's block graph becomes chains of layers, and what people call them. Nothing is
+ * touched: pure. */
 
 #include "disk-private.h"
 
@@ -79,7 +80,8 @@ is_given_name (QmpNode *node)
   return !node->auto_named && !g_str_has_prefix (node->name, OUR_NODES);
 }
 
-/* The topmost node that somebody gave a name: it stays with the disk when layers of ours go on top. */
+/* The topmost node that somebody gave a name: it stays with the disk when layers of ours go on top.
+ * */
 static const char *
 find_given_name (QmpNode *root)
 {
@@ -149,7 +151,7 @@ choose_name (GPtrArray  *disks,
   g_autofree char *id = find_device_id (qdev);
   g_autofree char *file = disk->published != NULL ? g_path_get_basename (disk->published) : NULL;
   const char *given = root != NULL ? find_given_name (root) : NULL;
-  const char *candidates[] = { drive, id, given, file, qdev, disk->root, "disk" };
+  const char *candidates[] = { drive, id, given, file };
   const char *best = NULL;
 
   for (gsize i = 0; i < G_N_ELEMENTS (candidates); i++)
@@ -161,10 +163,12 @@ choose_name (GPtrArray  *disks,
       if (best == NULL)
         best = candidates[i];
     }
+  if (best == NULL)
+    best = "disk";
 
-  for (guint i = 2;; i++)
+  for (guint i = 1;; i++)
     {
-      g_autofree char *name = g_strdup_printf ("%s-%u", best, i);
+      g_autofree char *name = i == 1 ? g_strdup (best) : g_strdup_printf ("%s-%u", best, i);
 
       if (!has_name (disks, name))
         return g_steal_pointer (&name);
@@ -276,13 +280,15 @@ add_exported (GPtrArray          *disks,
 /**
  * disks_from_graph:
  * @graph: the block graph
- * @folder: (nullable): QEMU's working folder, for relative file names; %NULL: these are then no local files
- * @exports: (nullable): %NULL for a guest; for a storage daemon the names of the nodes that it exports; when it
- *   exports none, its writable format nodes that nothing lies on are its disks
+ * @folder: (nullable): QEMU's working folder, for relative file names; %NULL: these are then no
+ *   local files
+ * @exports: (nullable): %NULL for a guest; for a storage daemon the names of the nodes that it
+ *   exports; when it exports none, its writable format nodes that nothing lies on are its disks
  *
- * Finds the disks, each as a chain of layers from the active one down. Every drive is listed; those that no
- * snapshot concerns say why in `skipped`. Names are unique among the disks and stay the same while layers of ours come
- * and go. Devices that share one active layer are one disk. Facts of files are not filled in. Pure.
+ * Finds the disks, each as a chain of layers from the active one down. Every drive is listed; those
+ * that no snapshot concerns say why in `skipped`. Names are unique among the disks and stay the
+ * same while layers of ours come and go. Devices that share one active layer are one disk. Facts of
+ * files are not filled in. Pure.
  *
  * Returns: (transfer full) (element-type Disk): the disks, in QEMU's order
  */

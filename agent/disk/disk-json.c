@@ -62,8 +62,9 @@ add_layer (JsonBuilder *builder,
  * disk_to_json:
  * @disk: a disk
  *
- * Makes what `GET /v1/guests/{guest}/disks` shows of a disk: `name`, `aliases`, `path` (to start the guest from),
- * `skipped`, `io_status` and `layers`, the active one first. What is unknown is null.
+ * Makes what `GET /v1/guests/{guest}/disks` shows of a disk: `name`, `aliases`, `path` (to start
+ * the guest from), `skipped`, `io_status` and `layers`, the active one first. What is unknown is
+ * null.
  *
  * Returns: (transfer full): an object
  */

@@ -8,7 +8,7 @@
 
 #define JSON_PREFIX   "json:"
 #define MAX_JSON      32768u                    /* bytes; a file name has 4095 */
-#define FDSET_PREFIX  "/dev/fdset/"             /* a descriptor that was passed to QEMU: no name in any folder */
+#define FDSET_PREFIX  "/dev/fdset/"             /* a descriptor passed to QEMU: in no folder */
 
 static const char *const local_drivers[] = { "file", "host_device", "host_cdrom", NULL };
 

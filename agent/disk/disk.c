@@ -111,7 +111,8 @@ disks_find (GPtrArray  *disks,
   return found;
 }
 
-/* A block device keeps the name it was opened by: what it resolves to (/dev/dm-3) differs at each boot. */
+/* A block device keeps the name it was opened by: what it resolves to (/dev/dm-3) differs at each
+ * boot. */
 static gboolean
 look_at_layer (Layer   *layer,
                GError **error)
@@ -170,9 +171,9 @@ find_published (Disk    *disk,
  * @disks: (element-type Disk): a guest's disks
  * @error: where to put an error
  *
- * Looks at the files of all layers: follows symbolic links, fills in the facts, finds the name that each disk
- * is started from. A file that is not there (it may be seen by QEMU alone) stays unknown. For a disk that is
- * skipped nothing of this is an error. Blocking.
+ * Looks at the files of all layers: follows symbolic links, fills in the facts, finds the name that
+ * each disk is started from. A file that is not there (it may be seen by QEMU alone) stays unknown.
+ * For a disk that is skipped nothing of this is an error. Blocking.
  *
  * Errors: %AGENT_ERROR_CONFLICT, %AGENT_ERROR_INTERNAL, with the disk's name.
  *

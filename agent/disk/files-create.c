@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows how to make a file that is whole when it gets its name, and that may be used by whoever may use another. */
+/* Knows how to make a file that is whole when it gets its name, and that may be used by whoever may
+ * use another. */
 
 #include "files-private.h"
 
@@ -181,8 +182,7 @@ is_same (FilesPlace *place,
   return same;
 }
 
-/* Makes the file without a name and gives it one when it is whole. -1 with errno when a step fails that has no
- * error of its own. */
+/* Makes the file without a name and gives it one when it is whole. */
 static gboolean
 create_unnamed (FilesPlace  *place,
                 int          fd,
@@ -203,7 +203,7 @@ create_unnamed (FilesPlace  *place,
 }
 
 /* For file systems that have no files without a name. */
-static int
+static gboolean
 create_named (FilesPlace  *place,
               const char  *path,
               GBytes      *contents,
@@ -211,20 +211,44 @@ create_named (FilesPlace  *place,
               GError     **error)
 {
   int fd = openat (place->folder, place->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  gboolean ok;
 
   if (fd < 0)
     {
       files_set_error (error, errno, path, "cannot be created");
-      return -1;
-    }
-  if (!fill (fd, path, contents, like, error))
-    {
-      unlinkat (place->folder, place->name, 0);
-      close (fd);
-      return -1;
+      return FALSE;
     }
 
-  return fd;
+  ok = fill (fd, path, contents, like, error);
+  if (!ok)
+    unlinkat (place->folder, place->name, 0);
+  close (fd);
+
+  return ok;
+}
+
+static gboolean
+create (FilesPlace  *place,
+        const char  *path,
+        GBytes      *contents,
+        const char  *like,
+        GError     **error)
+{
+  int fd = openat (place->folder, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+  gboolean ok;
+
+  if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == ENOENT))
+    return create_named (place, path, contents, like, error);
+  if (fd < 0)
+    {
+      files_set_error (error, errno, path, "cannot be created");
+      return FALSE;
+    }
+
+  ok = create_unnamed (place, fd, path, contents, like, error);
+  close (fd);
+
+  return ok;
 }
 
 /**
@@ -235,9 +259,9 @@ create_named (FilesPlace  *place,
  * @facts: (out caller-allocates) (optional): which file it became; untouched on failure
  * @error: where to put an error
  *
- * Makes a new file, durably; never touches one that is there. On most file systems it gets its name only when
- * it is whole, so that not even a crash leaves a half one. A file that is there with the very same contents is
- * one made before: that is success. Blocking.
+ * Makes a new file, durably; never touches one that is there. On most file systems it gets its name
+ * only when it is whole, so that not even a crash leaves a half one. A file that is there with the
+ * very same contents is one made before: that is success. Blocking.
  *
  * Errors: %AGENT_ERROR_CONFLICT when another file is there or permissions do not suffice,
  * %AGENT_ERROR_NO_SPACE, %AGENT_ERROR_INTERNAL.
@@ -252,39 +276,27 @@ files_create (const char  *path,
               GError     **error)
 {
   g_auto (FilesPlace) place = FILES_PLACE_NONE;
+  gboolean found;
   struct stat st;
-  int fd;
 
   if (!files_place_open (&place, path, error))
     return FALSE;
 
-  if (fstatat (place.folder, place.name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+  found = fstatat (place.folder, place.name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+  if (found && !is_same (&place, contents))
     {
-      if (!is_same (&place, contents))
-        {
-          files_set_error (error, EEXIST, path, "cannot be created");
-          return FALSE;
-        }
+      files_set_error (error, EEXIST, path, "cannot be created");
+      return FALSE;
     }
-  else
-    {
-      fd = openat (place.folder, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
-      if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == ENOENT))
-        fd = create_named (&place, path, contents, like, error);
-      else if (fd < 0)
-        files_set_error (error, errno, path, "cannot be created");
-      else if (!create_unnamed (&place, fd, path, contents, like, error))
-        {
-          close (fd);
-          return FALSE;
-        }
-      if (fd < 0)
-        return FALSE;
-      close (fd);
-    }
+  if (!found && !create (&place, path, contents, like, error))
+    return FALSE;
 
   if (!files_place_sync (&place, path, error))
-    return FALSE;
+    {
+      if (!found)
+        unlinkat (place.folder, place.name, 0);
+      return FALSE;
+    }
   if (fstatat (place.folder, place.name, &st, AT_SYMLINK_NOFOLLOW) != 0)
     {
       files_set_error (error, errno, path, "cannot be looked at");

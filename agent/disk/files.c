@@ -1,23 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows how a file's names are changed so that after a crash either the old or the new state is there. */
+/* Knows how names of files are looked at, added and removed, what errno means there and what to do
+ * about it. */
 
 #include "files-private.h"
 
 #include <core/error.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <glib-unix.h>
-#include <stdio.h>
-#include <string.h>
 #include <unistd.h>
-
-#define TEMPORARY_SUFFIX ".tmp"
-#define TEMPORARY_DIGITS 8u
-#define MAX_STEM         200                    /* a temporary name must stay below NAME_MAX */
-#define MAX_TRIES        100
 
 /* What errno means here, and what to do about it. */
 static const struct
@@ -31,17 +23,19 @@ static const struct
   { EXDEV,  AGENT_ERROR_CONFLICT, "a disk and its layers must be in one folder of one file system: "
                                   "hard links do not reach across mounts" },
   { EPERM,  AGENT_ERROR_CONFLICT, "the agent must be root or own the file (the kernel's "
-                                  "fs.protected_hardlinks), the file must not be immutable, and the file "
-                                  "system must have hard links" },
+                                  "fs.protected_hardlinks), the file must not be immutable, "
+                                  "and the file system must have hard links" },
   { EACCES, AGENT_ERROR_CONFLICT, "the agent needs to read the file and to change its folder" },
   { EMLINK, AGENT_ERROR_CONFLICT, "the file has as many names as its file system allows: "
                                   "remove some of its hard links" },
   { EROFS,  AGENT_ERROR_CONFLICT, "the file system is mounted read-only: mount it writable" },
   { ELOOP,  AGENT_ERROR_CONFLICT, "it is a symbolic link: name the file that it points at" },
-  { EEXIST, AGENT_ERROR_CONFLICT, "a file of that name is there already: move it away or remove it" },
-  { ENOENT, AGENT_ERROR_CONFLICT, "the file or its folder is gone: put it back, then try again" },
+  { EEXIST, AGENT_ERROR_CONFLICT, "a file of that name is there already: "
+                                  "move it away or remove it" },
+  { ENOENT, AGENT_ERROR_CONFLICT, "the file or its folder is gone: "
+                                  "put it back, then try again" },
   { ENOTDIR, AGENT_ERROR_CONFLICT, "a part of the path is no folder" },
-  { ENAMETOOLONG, AGENT_ERROR_CONFLICT, "the name is too long for the file system: use a shorter one" },
+  { ENAMETOOLONG, AGENT_ERROR_CONFLICT, "the name is too long: use a shorter one" },
 };
 
 void
@@ -130,11 +124,10 @@ files_take_facts (FileFacts         *facts,
   facts->block_device = S_ISBLK (st->st_mode);
 }
 
-/* Holds the regular file that @path is, not what it may point at. */
-static int
-hold_file (const char   *path,
-           struct stat  *st,
-           GError      **error)
+int
+files_hold (const char   *path,
+            struct stat  *st,
+            GError      **error)
 {
   int fd = open (path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 
@@ -161,12 +154,11 @@ hold_file (const char   *path,
   return fd;
 }
 
-/* What @name of @place is, not what it may point at. FALSE without error when nothing is there. */
-static gboolean
-look_at (FilesPlace   *place,
-         const char   *path,
-         struct stat  *st,
-         GError      **error)
+gboolean
+files_place_look (FilesPlace   *place,
+                  const char   *path,
+                  struct stat  *st,
+                  GError      **error)
 {
   if (fstatat (place->folder, place->name, st, AT_SYMLINK_NOFOLLOW) == 0)
     return TRUE;
@@ -177,80 +169,27 @@ look_at (FilesPlace   *place,
   return FALSE;
 }
 
-static gboolean
-is_file (const struct stat *st,
-         guint64            dev,
-         guint64            ino)
+gboolean
+files_is (const struct stat *st,
+          guint64            dev,
+          guint64            ino)
 {
   return S_ISREG (st->st_mode) && st->st_dev == dev && st->st_ino == ino;
 }
 
-static void
-set_other_file (GError     **error,
-                const char  *path,
-                guint64      ino,
-                guint64      found)
+void
+files_set_other (GError            **error,
+                 const char         *path,
+                 guint64             dev,
+                 guint64             ino,
+                 const struct stat  *found)
 {
   agent_set_error (error, AGENT_ERROR_CONFLICT,
                    "somebody changed the folder meanwhile: compare ls -i with the guest's disks",
-                   "%s: it is another file (inode %" G_GUINT64_FORMAT ") than the one expected "
-                   "(inode %" G_GUINT64_FORMAT ")", path, found, ino);
-}
-
-/* ".disk.0a1b2c3d.tmp": only ever a second name of a layer, for a moment. */
-static char *
-make_temporary_name (const char *name)
-{
-  return g_strdup_printf (".%.*s.%08x" TEMPORARY_SUFFIX, MAX_STEM, name, g_random_int ());
-}
-
-static gboolean
-is_temporary_name (const char *name)
-{
-  gsize length = strlen (name);
-  gsize tail = 1 + TEMPORARY_DIGITS + strlen (TEMPORARY_SUFFIX);
-
-  if (name[0] != '.' || length <= 1 + tail || !g_str_has_suffix (name, TEMPORARY_SUFFIX)
-      || name[length - tail] != '.')
-    return FALSE;
-
-  for (gsize i = 0; i < TEMPORARY_DIGITS; i++)
-    {
-      if (!g_ascii_isxdigit (name[length - tail + 1 + i]))
-        return FALSE;
-    }
-
-  return TRUE;
-}
-
-/* Removes temporary names of a file that a crash left behind. What cannot be removed does no harm. */
-static void
-drop_leftovers (FilesPlace *place,
-                guint64     dev,
-                guint64     ino)
-{
-  int fd = openat (place->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  DIR *dir = fd >= 0 ? fdopendir (fd) : NULL;
-  struct dirent *item;
-
-  if (dir == NULL)
-    {
-      if (fd >= 0)
-        close (fd);
-      return;
-    }
-
-  while ((item = readdir (dir)) != NULL)
-    {
-      struct stat st;
-
-      if (is_temporary_name (item->d_name)
-          && fstatat (place->folder, item->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0
-          && is_file (&st, dev, ino))
-        unlinkat (place->folder, item->d_name, 0);
-    }
-
-  closedir (dir);
+                   "%s: it is another file (%" G_GUINT64_FORMAT " on device %" G_GUINT64_FORMAT ") "
+                   "than the one expected (%" G_GUINT64_FORMAT " on device %" G_GUINT64_FORMAT
+                   ")", path,
+                   (guint64) found->st_ino, (guint64) found->st_dev, ino, dev);
 }
 
 /**
@@ -261,8 +200,8 @@ drop_leftovers (FilesPlace *place,
  *
  * Tells which file @path names now. Blocking.
  *
- * Errors: %AGENT_ERROR_CONFLICT when it is neither a file nor a block device or may not be looked at,
- * %AGENT_ERROR_INTERNAL.
+ * Errors: %AGENT_ERROR_CONFLICT when it is neither a file nor a block device or may not be looked
+ * at, %AGENT_ERROR_INTERNAL.
  *
  * Returns: %FALSE with @error, or %FALSE without when nothing is there
  */
@@ -314,11 +253,12 @@ files_look (const char  *path,
  * @ino: inode of the file meant
  * @error: where to put an error
  *
- * Gives a file a second name, durably. When @to names the file already that is success, whatever @from
- * is by now. Blocking.
+ * Gives a file a second name, durably. When @to names the file already that is success, whatever
+ * @from is by now. Blocking.
  *
- * Errors: %AGENT_ERROR_CONFLICT when @from or @to is another file or a symbolic link, or the link is not
- * possible (other file system, not permitted, too many links); %AGENT_ERROR_NO_SPACE; %AGENT_ERROR_INTERNAL.
+ * Errors: %AGENT_ERROR_CONFLICT when @from or @to is another file or a symbolic link, or the link
+ * is not possible (other file system, not permitted, too many links); %AGENT_ERROR_NO_SPACE;
+ * %AGENT_ERROR_INTERNAL.
  *
  * Returns: %TRUE when @to names the file
  */
@@ -338,11 +278,11 @@ files_link (const char  *from,
   if (!files_place_open (&place, to, error))
     return FALSE;
 
-  if (look_at (&place, to, &st, &local))
+  if (files_place_look (&place, to, &st, &local))
     {
-      if (is_file (&st, dev, ino))
+      if (files_is (&st, dev, ino))
         return files_place_sync (&place, to, error);
-      set_other_file (error, to, ino, st.st_ino);
+      files_set_other (error, to, dev, ino, &st);
       return FALSE;
     }
   if (local != NULL)
@@ -351,12 +291,12 @@ files_link (const char  *from,
       return FALSE;
     }
 
-  fd = hold_file (from, &st, error);
+  fd = files_hold (from, &st, error);
   if (fd < 0)
     return FALSE;
-  if (!is_file (&st, dev, ino))
+  if (!files_is (&st, dev, ino))
     {
-      set_other_file (error, from, ino, st.st_ino);
+      files_set_other (error, from, dev, ino, &st);
       close (fd);
       return FALSE;
     }
@@ -375,129 +315,6 @@ files_link (const char  *from,
   return files_place_sync (&place, to, error);
 }
 
-/* @published must be what the caller last saw there, or the layer already (*@done). */
-static gboolean
-check_published (FilesPlace         *place,
-                 const char         *published,
-                 guint64             old_ino,
-                 const struct stat  *layer,
-                 gboolean           *done,
-                 GError            **error)
-{
-  g_autoptr (GError) local = NULL;
-  struct stat st;
-
-  *done = FALSE;
-  if (!look_at (place, published, &st, &local))
-    {
-      if (local != NULL)
-        {
-          g_propagate_error (error, g_steal_pointer (&local));
-          return FALSE;
-        }
-      if (old_ino != 0)
-        {
-          files_set_error (error, ENOENT, published, "it should name the disk's last layer");
-          return FALSE;
-        }
-      return TRUE;
-    }
-
-  if (S_ISLNK (st.st_mode))
-    {
-      agent_set_error (error, AGENT_ERROR_CONFLICT, "publish the file that the link points at",
-                       "%s: it is a symbolic link", published);
-      return FALSE;
-    }
-  if (is_file (&st, layer->st_dev, layer->st_ino))
-    {
-      *done = TRUE;
-      return TRUE;
-    }
-  if (!S_ISREG (st.st_mode) || old_ino == 0 || st.st_ino != old_ino)
-    {
-      set_other_file (error, published, old_ino, st.st_ino);
-      return FALSE;
-    }
-
-  return TRUE;
-}
-
-/* Gives @fd a name that nobody uses and moves that over the published one. */
-static gboolean
-replace_name (FilesPlace  *place,
-              int          fd,
-              const char  *published,
-              GError     **error)
-{
-  g_autofree char *temporary = NULL;
-  int saved = EEXIST;
-
-  for (guint i = 0; i < MAX_TRIES && saved == EEXIST; i++)
-    {
-      g_free (temporary);
-      temporary = make_temporary_name (place->name);
-      saved = files_place_link (place, temporary, fd) ? 0 : errno;
-    }
-  if (saved != 0)
-    {
-      files_set_error (error, saved, published, "the layer cannot get a second name beside it");
-      return FALSE;
-    }
-
-  saved = renameat (place->folder, temporary, place->folder, place->name) == 0 ? 0 : errno;
-  /* Still there after a failure, and when both names were the same file: then a rename does nothing. */
-  unlinkat (place->folder, temporary, 0);
-  if (saved != 0)
-    {
-      files_set_error (error, saved, published, "cannot be replaced");
-      return FALSE;
-    }
-
-  return TRUE;
-}
-
-/**
- * files_publish:
- * @layer: the layer's name for life, absolute
- * @published: what people call the disk, absolute, in the same folder or at least file system
- * @old_ino: inode that @published names until now; 0 when nothing must be there
- * @error: where to put an error
- *
- * Makes @published one more name of @layer. At every instant @published is there and is the old or the new
- * file, also after a crash. When it names @layer already that is success. Blocking, but it waits for the
- * folder only, never for data.
- *
- * Errors: %AGENT_ERROR_CONFLICT when @published is something else, or either is a symbolic link, or the
- * link is not possible; %AGENT_ERROR_NO_SPACE; %AGENT_ERROR_INTERNAL.
- *
- * Returns: %TRUE when @published names @layer
- */
-gboolean
-files_publish (const char  *layer,
-               const char  *published,
-               guint64      old_ino,
-               GError     **error)
-{
-  g_auto (FilesPlace) place = FILES_PLACE_NONE;
-  struct stat st;
-  gboolean done, ok;
-  int fd;
-
-  if (!files_place_open (&place, published, error))
-    return FALSE;
-  fd = hold_file (layer, &st, error);
-  if (fd < 0)
-    return FALSE;
-
-  drop_leftovers (&place, st.st_dev, st.st_ino);
-  ok = check_published (&place, published, old_ino, &st, &done, error)
-       && (done || replace_name (&place, fd, published, error));
-  close (fd);
-
-  return ok && files_place_sync (&place, published, error);
-}
-
 /**
  * files_remove:
  * @path: an absolute path
@@ -505,10 +322,11 @@ files_publish (const char  *layer,
  * @ino: inode of the file meant
  * @error: where to put an error
  *
- * Removes one name of a file, and temporary names of it that a crash left beside. When @path is gone already that
- * is success. Blocking.
+ * Removes one name of a file, and temporary names of it that a crash left beside. When @path is
+ * gone already that is success. Blocking.
  *
- * Errors: %AGENT_ERROR_CONFLICT when @path is another file or may not be removed, %AGENT_ERROR_INTERNAL.
+ * Errors: %AGENT_ERROR_CONFLICT when @path is another file or may not be removed,
+ * %AGENT_ERROR_INTERNAL.
  *
  * Returns: %TRUE when @path is gone
  */
@@ -527,17 +345,17 @@ files_remove (const char  *path,
       g_autofree char *folder = g_path_get_dirname (path);
 
       /* The folder is gone, and with it the file. */
-      if (!g_file_test (folder, G_FILE_TEST_EXISTS) && errno == ENOENT)
+      if (access (folder, F_OK) != 0 && errno == ENOENT)
         return TRUE;
       g_propagate_error (error, g_steal_pointer (&local));
       return FALSE;
     }
 
-  if (look_at (&place, path, &st, &local))
+  if (files_place_look (&place, path, &st, &local))
     {
-      if (!is_file (&st, dev, ino))
+      if (!files_is (&st, dev, ino))
         {
-          set_other_file (error, path, ino, st.st_ino);
+          files_set_other (error, path, dev, ino, &st);
           return FALSE;
         }
       if (unlinkat (place.folder, place.name, 0) != 0 && errno != ENOENT)
@@ -552,7 +370,7 @@ files_remove (const char  *path,
       return FALSE;
     }
 
-  drop_leftovers (&place, dev, ino);
+  files_place_tidy (&place, dev, ino);
 
   return files_place_sync (&place, path, error);
 }
@@ -562,10 +380,11 @@ files_remove (const char  *path,
  * @path: an absolute path of a file or block device
  * @error: where to put an error
  *
- * Writes out what the host's page cache holds of the file, so that a later flush is short. Blocking, as long as
- * there is data to write.
+ * Writes out what the host's page cache holds of the file, so that a later flush is short.
+ * Blocking, as long as there is data to write.
  *
- * Errors: %AGENT_ERROR_CONFLICT when it cannot be opened, %AGENT_ERROR_NO_SPACE, %AGENT_ERROR_INTERNAL.
+ * Errors: %AGENT_ERROR_CONFLICT when it cannot be opened, %AGENT_ERROR_NO_SPACE,
+ * %AGENT_ERROR_INTERNAL.
  *
  * Returns: %TRUE when it is written
  */

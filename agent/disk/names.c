@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows how a disk and its layers are called, and which names are free. See README.md beside this file. */
+/* Knows how a disk and its layers are called, and which names are free. See README.md beside this
+ * file. */
 
 #include <disk/names.h>
 
@@ -12,7 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define MAX_DIGITS 9u                           /* so that a number fits in 32 bits, and one more too */
+#define MAX_DIGITS 9u                           /* so that a number and the next fit in 32 bits */
 
 /**
  * names_split_layer:
@@ -20,8 +21,9 @@
  * @published: (out) (optional) (transfer full): @path without its number
  * @number: (out) (optional): the layer's number
  *
- * Takes "/a/disk.qcow2.12" apart into "/a/disk.qcow2" and 12. A number has one to nine digits and no
- * leading zero, so that each layer has just one name. Outputs are untouched when it is no such name.
+ * Takes "/a/disk.qcow2.12" apart into "/a/disk.qcow2" and 12. A number has one to nine digits and
+ * no leading zero, so that each layer has just one name. Outputs are untouched when it is no such
+ * name.
  *
  * Returns: whether @path looks like the name of a layer
  */
@@ -79,9 +81,10 @@ names_entry_free (NamesEntry *entry)
  * @published: an absolute path, as QEMU has it or as people call the disk
  * @error: where to put an error
  *
- * Reads what names there are: @published, its layers, and when @published itself looks like a layer's name
- * also the disk that it would be a layer of, and that disk's layers. A symbolic link is listed as itself and
- * thus takes a name without being a layer; what is gone by the time it is looked at is left out. Blocking.
+ * Reads what names there are: @published, its layers, and when @published itself looks like a
+ * layer's name also the disk that it would be a layer of, and that disk's layers. A symbolic link
+ * is listed as itself and thus takes a name without being a layer; what is gone by the time it is
+ * looked at is left out. Blocking.
  *
  * Errors: %AGENT_ERROR_CONFLICT when the folder cannot be read.
  *
@@ -91,7 +94,8 @@ GPtrArray *
 names_list (const char  *published,
             GError     **error)
 {
-  g_autoptr (GPtrArray) entries = g_ptr_array_new_with_free_func ((GDestroyNotify) names_entry_free);
+  g_autoptr (GPtrArray) entries =
+    g_ptr_array_new_with_free_func ((GDestroyNotify) names_entry_free);
   g_autofree char *folder = g_path_get_dirname (published);
   g_autofree char *name = g_path_get_basename (published);
   g_autofree char *outer = NULL;
@@ -155,9 +159,9 @@ names_choice_clear (NamesChoice *choice)
  * @entries: (element-type NamesEntry): what names_list() gave
  * @choice: (out caller-allocates): absolute paths; clear with names_choice_clear()
  *
- * Chooses the layer name of the active file and that of the overlay to come. A file that has layer names
- * already keeps the highest of them; else it gets the number after the highest there is, 0 on a virgin disk.
- * The overlay's number is above every number seen, so that a name is never used twice. Pure.
+ * Chooses the layer name of the active file and that of the overlay to come. A file that has layer
+ * names already keeps the highest of them; else it gets the number after the highest there is, 0 on
+ * a virgin disk. The overlay's number is above every number there is. Pure.
  */
 void
 names_choose (const char  *published,
@@ -200,8 +204,8 @@ names_choose (const char  *published,
  * @ino: inode of that file
  * @entries: (element-type NamesEntry): what names_list() gave for @path
  *
- * Tells what people call the disk: @path, unless that is a layer's name and the name without number is the
- * same file. A file that is merely called "x.3" keeps its name. Pure.
+ * Tells what people call the disk: @path, unless that is a layer's name and the name without number
+ * is the same file. A file that is merely called "x.3" keeps its name. Pure.
  *
  * Returns: (transfer full): an absolute path
  */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows the bytes at the beginning of a qcow2 image: how to read them without believing them, and how to write
- * an image that holds nothing yet. Fields and limits are those of QEMU's docs/interop/qcow2.txt and block/qcow2.c. */
+/* Knows how to read the beginning of a qcow2 image without believing it. Fields and limits are
+ * those of QEMU's docs/interop/qcow2.txt and block/qcow2.c. */
 
-#include <disk/qcow2.h>
+#include "qcow2-private.h"
 
 #include <core/error.h>
 
@@ -11,24 +11,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MAGIC               0x514649fbu         /* "QFI\xfb" */
-#define V2_HEADER_LENGTH    72u
-#define V3_HEADER_LENGTH    104u                /* the shortest that version 3 allows */
-#define OUR_HEADER_LENGTH   112u                /* with the compression type */
-#define MIN_CLUSTER_BITS    9u
-#define MAX_CLUSTER_BITS    21u
-#define MAX_BACKING_NAME    1023u
-#define MAX_FORMAT_NAME     15u                 /* QEMU's own buffer for it holds 16 */
-#define MAX_L1_BYTES        (32u << 20)
 #define MAX_REFTABLE_BYTES  (8u << 20)
 #define MAX_REFCOUNT_ORDER  6u
 #define MAX_SNAPSHOTS       65536u
 #define MAX_EXTENSIONS      64u                 /* QEMU knows five */
-
-#define EXTENSION_END            0x00000000u
-#define EXTENSION_BACKING_FORMAT 0xe2792acau
-#define EXTENSION_CRYPTO         0x0537be77u
-#define EXTENSION_DATA_FILE      0x44415441u
+#define MIN_CLUSTER_BITS    9u
+#define MAX_CLUSTER_BITS    21u
 
 #define INCOMPATIBLE_DIRTY       (G_GUINT64_CONSTANT (1) << 0)
 #define INCOMPATIBLE_CORRUPT     (G_GUINT64_CONSTANT (1) << 1)
@@ -36,27 +24,6 @@
 #define INCOMPATIBLE_COMPRESSION (G_GUINT64_CONSTANT (1) << 3)
 #define INCOMPATIBLE_EXTENDED_L2 (G_GUINT64_CONSTANT (1) << 4)
 #define INCOMPATIBLE_KNOWN       ((G_GUINT64_CONSTANT (1) << 5) - 1)
-
-/* Where the fields stand, in bytes. */
-enum
-{
-  AT_MAGIC              = 0,
-  AT_VERSION            = 4,
-  AT_BACKING_OFFSET     = 8,
-  AT_BACKING_LENGTH     = 16,
-  AT_CLUSTER_BITS       = 20,
-  AT_SIZE               = 24,
-  AT_CRYPT_METHOD       = 32,
-  AT_L1_ENTRIES         = 36,
-  AT_L1_OFFSET          = 40,
-  AT_REFTABLE_OFFSET    = 48,
-  AT_REFTABLE_CLUSTERS  = 56,
-  AT_SNAPSHOTS          = 60,
-  AT_INCOMPATIBLE       = 72,
-  AT_REFCOUNT_ORDER     = 96,
-  AT_HEADER_LENGTH      = 100,
-  AT_COMPRESSION        = 104,
-};
 
 static guint32
 get32 (const guint8 *bytes,
@@ -76,33 +43,6 @@ get64 (const guint8 *bytes,
 
   memcpy (&value, bytes + at, sizeof value);
   return GUINT64_FROM_BE (value);
-}
-
-static void
-put16 (guint8  *bytes,
-       gsize    at,
-       guint16  value)
-{
-  value = GUINT16_TO_BE (value);
-  memcpy (bytes + at, &value, sizeof value);
-}
-
-static void
-put32 (guint8  *bytes,
-       gsize    at,
-       guint32  value)
-{
-  value = GUINT32_TO_BE (value);
-  memcpy (bytes + at, &value, sizeof value);
-}
-
-static void
-put64 (guint8  *bytes,
-       gsize    at,
-       guint64  value)
-{
-  value = GUINT64_TO_BE (value);
-  memcpy (bytes + at, &value, sizeof value);
 }
 
 static gboolean
@@ -157,33 +97,33 @@ parse_fixed (Qcow2Header   *self,
   guint64 l1_needed, l1_entries, cluster_size;
   guint l1_bits;
 
-  if (length < V2_HEADER_LENGTH)
+  if (length < QCOW2_V2_HEADER_LENGTH)
     return malformed (error, "only %" G_GSIZE_FORMAT " bytes", length);
-  if (get32 (bytes, AT_MAGIC) != MAGIC)
+  if (get32 (bytes, QCOW2_AT_MAGIC) != QCOW2_MAGIC)
     return malformed (error, "it does not begin with qcow2's magic number");
 
-  self->version = get32 (bytes, AT_VERSION);
+  self->version = get32 (bytes, QCOW2_AT_VERSION);
   if (self->version != 2 && self->version != 3)
     return malformed (error, "version %u; 2 and 3 are known", self->version);
 
-  self->cluster_bits = get32 (bytes, AT_CLUSTER_BITS);
+  self->cluster_bits = get32 (bytes, QCOW2_AT_CLUSTER_BITS);
   if (self->cluster_bits < MIN_CLUSTER_BITS || self->cluster_bits > MAX_CLUSTER_BITS)
     return malformed (error, "clusters of 2^%u bytes; 2^%u to 2^%u are possible",
                       self->cluster_bits, MIN_CLUSTER_BITS, MAX_CLUSTER_BITS);
   cluster_size = G_GUINT64_CONSTANT (1) << self->cluster_bits;
 
-  self->header_length = V2_HEADER_LENGTH;
+  self->header_length = QCOW2_V2_HEADER_LENGTH;
   if (self->version == 3)
     {
-      if (length < V3_HEADER_LENGTH)
+      if (length < QCOW2_V3_HEADER_LENGTH)
         return malformed (error, "only %" G_GSIZE_FORMAT " bytes", length);
-      incompatible = get64 (bytes, AT_INCOMPATIBLE);
-      refcount_order = get32 (bytes, AT_REFCOUNT_ORDER);
-      self->header_length = get32 (bytes, AT_HEADER_LENGTH);
+      incompatible = get64 (bytes, QCOW2_AT_INCOMPATIBLE);
+      refcount_order = get32 (bytes, QCOW2_AT_REFCOUNT_ORDER);
+      self->header_length = get32 (bytes, QCOW2_AT_HEADER_LENGTH);
     }
-  if (self->version == 3 && self->header_length < V3_HEADER_LENGTH)
+  if (self->version == 3 && self->header_length < QCOW2_V3_HEADER_LENGTH)
     return malformed (error, "it says that it is %u bytes long; version 3 needs %u",
-                      self->header_length, V3_HEADER_LENGTH);
+                      self->header_length, QCOW2_V3_HEADER_LENGTH);
   if (self->header_length > cluster_size)
     return malformed (error, "it says that it is %u bytes long, more than a cluster",
                       self->header_length);
@@ -202,37 +142,39 @@ parse_fixed (Qcow2Header   *self,
   self->extended_l2 = (incompatible & INCOMPATIBLE_EXTENDED_L2) != 0;
 
   if ((incompatible & INCOMPATIBLE_COMPRESSION) != 0
-      && (self->header_length <= AT_COMPRESSION || bytes[AT_COMPRESSION] == 0))
+      && (self->header_length <= QCOW2_AT_COMPRESSION || bytes[QCOW2_AT_COMPRESSION] == 0))
     return malformed (error, "it announces a compression type and names none");
   if ((incompatible & INCOMPATIBLE_COMPRESSION) == 0
-      && self->header_length > AT_COMPRESSION && bytes[AT_COMPRESSION] != 0)
-    return malformed (error, "compression type %u without the feature bit", bytes[AT_COMPRESSION]);
+      && self->header_length > QCOW2_AT_COMPRESSION && bytes[QCOW2_AT_COMPRESSION] != 0)
+    return malformed (error, "compression type %u without the feature bit",
+                      bytes[QCOW2_AT_COMPRESSION]);
 
-  if (get32 (bytes, AT_CRYPT_METHOD) > 2)
-    return malformed (error, "unknown encryption method %u", get32 (bytes, AT_CRYPT_METHOD));
-  self->encrypted = get32 (bytes, AT_CRYPT_METHOD) != 0;
+  if (get32 (bytes, QCOW2_AT_CRYPT_METHOD) > 2)
+    return malformed (error, "unknown encryption method %u", get32 (bytes, QCOW2_AT_CRYPT_METHOD));
+  self->encrypted = get32 (bytes, QCOW2_AT_CRYPT_METHOD) != 0;
 
-  if (get32 (bytes, AT_SNAPSHOTS) > MAX_SNAPSHOTS)
-    return malformed (error, "%u internal snapshots", get32 (bytes, AT_SNAPSHOTS));
-  if ((guint64) get32 (bytes, AT_REFTABLE_CLUSTERS) << self->cluster_bits > MAX_REFTABLE_BYTES
-      || get32 (bytes, AT_REFTABLE_CLUSTERS) == 0)
+  if (get32 (bytes, QCOW2_AT_SNAPSHOTS) > MAX_SNAPSHOTS)
+    return malformed (error, "%u internal snapshots", get32 (bytes, QCOW2_AT_SNAPSHOTS));
+  if ((guint64) get32 (bytes, QCOW2_AT_REFTABLE_CLUSTERS) << self->cluster_bits > MAX_REFTABLE_BYTES
+      || get32 (bytes, QCOW2_AT_REFTABLE_CLUSTERS) == 0)
     return malformed (error, "a refcount table of %u clusters",
-                      get32 (bytes, AT_REFTABLE_CLUSTERS));
-  if (get64 (bytes, AT_REFTABLE_OFFSET) % cluster_size != 0
-      || get64 (bytes, AT_REFTABLE_OFFSET) > G_MAXINT64)
+                      get32 (bytes, QCOW2_AT_REFTABLE_CLUSTERS));
+  if (get64 (bytes, QCOW2_AT_REFTABLE_OFFSET) % cluster_size != 0
+      || get64 (bytes, QCOW2_AT_REFTABLE_OFFSET) > G_MAXINT64)
     return malformed (error, "the refcount table does not begin with a cluster");
-  if (get64 (bytes, AT_L1_OFFSET) % cluster_size != 0 || get64 (bytes, AT_L1_OFFSET) > G_MAXINT64)
+  if (get64 (bytes, QCOW2_AT_L1_OFFSET) % cluster_size != 0
+      || get64 (bytes, QCOW2_AT_L1_OFFSET) > G_MAXINT64)
     return malformed (error, "the L1 table does not begin with a cluster");
 
-  self->virtual_size = get64 (bytes, AT_SIZE);
+  self->virtual_size = get64 (bytes, QCOW2_AT_SIZE);
   if (self->virtual_size > G_MAXINT64)
     return malformed (error, "a virtual size of %" G_GUINT64_FORMAT " bytes", self->virtual_size);
 
   /* An L1 entry stands for one cluster of L2 entries, each of which stands for one cluster. */
-  l1_entries = get32 (bytes, AT_L1_ENTRIES);
+  l1_entries = get32 (bytes, QCOW2_AT_L1_ENTRIES);
   l1_bits = 2 * self->cluster_bits - (self->extended_l2 ? 4 : 3);
   l1_needed = (self->virtual_size + (G_GUINT64_CONSTANT (1) << l1_bits) - 1) >> l1_bits;
-  if (l1_entries * 8 > MAX_L1_BYTES)
+  if (l1_entries * 8 > QCOW2_MAX_L1_BYTES)
     return malformed (error, "an L1 table of %" G_GUINT64_FORMAT " entries", l1_entries);
   if (l1_entries < l1_needed)
     return malformed (error, "an L1 table of %" G_GUINT64_FORMAT " entries is too small for "
@@ -255,7 +197,7 @@ parse_extensions (Qcow2Header   *self,
       guint32 type = get32 (bytes, at);
       guint32 length = get32 (bytes, at + 4);
 
-      if (type == EXTENSION_END)
+      if (type == QCOW2_EXTENSION_END)
         return TRUE;
       at += 8;
       if (n == MAX_EXTENSIONS)
@@ -263,19 +205,20 @@ parse_extensions (Qcow2Header   *self,
       if (length > end - at)
         return malformed (error, "extension 0x%08x of %u bytes does not fit", type, length);
 
-      if (type == EXTENSION_BACKING_FORMAT)
+      if (type == QCOW2_EXTENSION_BACKING_FORMAT)
         {
-          if (self->backing_format != NULL || length > MAX_FORMAT_NAME)
+          if (self->backing_format != NULL || length > QCOW2_MAX_FORMAT_NAME)
             return malformed (error, "two backing formats, or one of %u bytes", length);
           if (length > 0
-              && !(self->backing_format = dup_text (bytes + at, length, "the backing format", error)))
+              && !(self->backing_format = dup_text (bytes + at, length,
+                                                    "the backing format", error)))
             return FALSE;
         }
-      else if (type == EXTENSION_CRYPTO)
+      else if (type == QCOW2_EXTENSION_CRYPTO)
         {
           self->encrypted = TRUE;
         }
-      else if (type == EXTENSION_DATA_FILE)
+      else if (type == QCOW2_EXTENSION_DATA_FILE)
         {
           self->has_data_file = TRUE;
         }
@@ -328,15 +271,15 @@ qcow2_header_parse (GBytes  *head,
 
   /* All of it stands in the first cluster: extensions, then the name. */
   end = MIN ((guint64) length, G_GUINT64_CONSTANT (1) << self->cluster_bits);
-  name_at = get64 (bytes, AT_BACKING_OFFSET);
-  name_length = get32 (bytes, AT_BACKING_LENGTH);
+  name_at = get64 (bytes, QCOW2_AT_BACKING_OFFSET);
+  name_length = get32 (bytes, QCOW2_AT_BACKING_LENGTH);
 
   if (name_at != 0)
     {
-      if (name_length > MAX_BACKING_NAME)
+      if (name_length > QCOW2_MAX_BACKING_NAME)
         {
           malformed (error, "a backing name of %u bytes; %u are possible",
-                     name_length, MAX_BACKING_NAME);
+                     name_length, QCOW2_MAX_BACKING_NAME);
           return NULL;
         }
       if (name_at < self->header_length || name_at > end || name_length > end - name_at)
@@ -398,125 +341,4 @@ qcow2_header_read (int      fd,
   head = g_bytes_new_take (g_steal_pointer (&bytes), length);
 
   return qcow2_header_parse (head, error);
-}
-
-/* What we write: 64 KiB clusters, 16 bits for each count. The largest L1 table takes 512 clusters, far below the
- * 32768 that one refcount block counts, so that one block is always enough. */
-#define CLUSTER_BITS    16u
-#define CLUSTER         (1u << CLUSTER_BITS)
-#define L1_ENTRY_COVERS (G_GUINT64_CONSTANT (1) << (2 * CLUSTER_BITS - 3))      /* 512 MiB */
-#define MAX_SIZE        (MAX_L1_BYTES / 8 * L1_ENTRY_COVERS)                    /* 2 PiB */
-
-/* Which cluster holds what. */
-enum
-{
-  REFTABLE_CLUSTER = 1,
-  REFBLOCK_CLUSTER = 2,
-  L1_CLUSTER       = 3,
-};
-
-G_STATIC_ASSERT (L1_CLUSTER + MAX_L1_BYTES / CLUSTER <= CLUSTER / sizeof (guint16));
-
-static gboolean
-check_overlay (guint64      virtual_size,
-               const char  *backing_name,
-               const char  *backing_format,
-               GError     **error)
-{
-  gsize name_length = strlen (backing_name);
-
-  if (virtual_size % 512 != 0 || virtual_size > MAX_SIZE)
-    {
-      agent_set_error (error, AGENT_ERROR_INVALID,
-                       "sizes are multiples of 512 bytes up to 2 PiB",
-                       "no overlay of %" G_GUINT64_FORMAT " bytes is possible", virtual_size);
-      return FALSE;
-    }
-  if (name_length == 0 || name_length > MAX_BACKING_NAME)
-    {
-      agent_set_error (error, AGENT_ERROR_INVALID,
-                       "a qcow2 header has room for a backing name of 1 to 1023 bytes: "
-                       "use a shorter path, or one relative to the overlay's folder",
-                       "a backing name of %" G_GSIZE_FORMAT " bytes is not possible", name_length);
-      return FALSE;
-    }
-  if (backing_name[strcspn (backing_name, ":/")] == ':')
-    {
-      agent_set_error (error, AGENT_ERROR_INVALID,
-                       "put ./ before a relative name that has a colon",
-                       "QEMU would take the backing name \"%s\" for a protocol", backing_name);
-      return FALSE;
-    }
-  if (backing_format[0] == '\0' || strlen (backing_format) > MAX_FORMAT_NAME)
-    {
-      agent_set_error (error, AGENT_ERROR_INVALID, "name the backing format: qcow2 or raw",
-                       "\"%s\" is no backing format", backing_format);
-      return FALSE;
-    }
-
-  return TRUE;
-}
-
-/**
- * qcow2_empty_overlay:
- * @virtual_size: what the guest sees, in bytes; a multiple of 512, up to 2 PiB
- * @backing_name: as it shall stand in the header, relative to the overlay's folder or absolute
- * @backing_format: "qcow2" or "raw"; without it QEMU would guess, and a guest can forge what is guessed from
- * @error: where to put an error
- *
- * Makes the bytes of an image that holds nothing of its own yet: version 3, 64 KiB clusters, no extended L2, as
- * qemu-img create makes it by default. Everything but a few hundred bytes is zero, so that the file can be sparse.
- *
- * Errors: %AGENT_ERROR_INVALID for a size or a name that qcow2 has no room for, or that QEMU would misread.
- *
- * Returns: (transfer full): the whole file
- */
-GBytes *
-qcow2_empty_overlay (guint64      virtual_size,
-                     const char  *backing_name,
-                     const char  *backing_format,
-                     GError     **error)
-{
-  gsize l1_entries, l1_clusters, clusters, at, format_length, name_length;
-  guint8 *bytes;
-
-  g_return_val_if_fail (backing_name != NULL && backing_format != NULL, NULL);
-
-  if (!check_overlay (virtual_size, backing_name, backing_format, error))
-    return NULL;
-
-  l1_entries = (gsize) ((virtual_size + L1_ENTRY_COVERS - 1) / L1_ENTRY_COVERS);
-  l1_clusters = (l1_entries * 8 + CLUSTER - 1) / CLUSTER;
-  clusters = L1_CLUSTER + l1_clusters;
-  bytes = g_malloc0 (clusters * CLUSTER);
-  name_length = strlen (backing_name);
-  format_length = strlen (backing_format);
-
-  put32 (bytes, AT_MAGIC, MAGIC);
-  put32 (bytes, AT_VERSION, 3);
-  put32 (bytes, AT_CLUSTER_BITS, CLUSTER_BITS);
-  put64 (bytes, AT_SIZE, virtual_size);
-  put32 (bytes, AT_L1_ENTRIES, (guint32) l1_entries);
-  put64 (bytes, AT_L1_OFFSET, L1_CLUSTER * CLUSTER);
-  put64 (bytes, AT_REFTABLE_OFFSET, REFTABLE_CLUSTER * CLUSTER);
-  put32 (bytes, AT_REFTABLE_CLUSTERS, 1);
-  put32 (bytes, AT_REFCOUNT_ORDER, 4);
-  put32 (bytes, AT_HEADER_LENGTH, OUR_HEADER_LENGTH);
-
-  at = OUR_HEADER_LENGTH;
-  put32 (bytes, at, EXTENSION_BACKING_FORMAT);
-  put32 (bytes, at + 4, (guint32) format_length);
-  memcpy (bytes + at + 8, backing_format, format_length);
-  at += 8 + ((format_length + 7) & ~(gsize) 7);
-  at += 8;                      /* EXTENSION_END and its length: zeros */
-
-  put64 (bytes, AT_BACKING_OFFSET, at);
-  put32 (bytes, AT_BACKING_LENGTH, (guint32) name_length);
-  memcpy (bytes + at, backing_name, name_length);
-
-  put64 (bytes, REFTABLE_CLUSTER * CLUSTER, REFBLOCK_CLUSTER * CLUSTER);
-  for (gsize i = 0; i < clusters; i++)
-    put16 (bytes, REFBLOCK_CLUSTER * CLUSTER + 2 * i, 1);
-
-  return g_bytes_new_take (bytes, clusters * CLUSTER);
 }

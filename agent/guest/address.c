@@ -40,10 +40,11 @@ address_parse (const char  *text,
     {
       if (strlen (text) >= sizeof ((struct sockaddr_un *) NULL)->sun_path)
         {
-          agent_set_error (error, AGENT_ERROR_INVALID,
-                           "Put the socket where its path is shorter, or name a symbolic link to its folder.",
-                           "the path of socket %s is too long for the kernel (%zu bytes, at most %zu)",
-                           text, strlen (text), sizeof ((struct sockaddr_un *) NULL)->sun_path - 1);
+          agent_set_error (
+              error, AGENT_ERROR_INVALID,
+              "Put the socket where its path is shorter, or name a symbolic link to its folder.",
+              "the path of socket %s is too long for the kernel (%zu bytes, at most %zu)", text,
+              strlen (text), sizeof ((struct sockaddr_un *) NULL)->sun_path - 1);
           return NULL;
         }
 
@@ -74,8 +75,13 @@ address_parse (const char  *text,
 char *
 address_normalize (const char *text)
 {
+  /* A path that begins with two slashes may be kept so, by POSIX; Linux knows no difference. */
   if (address_is_path (text))
-    return g_canonicalize_filename (text, NULL);
+    {
+      while (text[1] == '/')
+        text++;
+      return g_canonicalize_filename (text, NULL);
+    }
 
   return g_ascii_strdown (text, -1);
 }
@@ -84,8 +90,8 @@ address_normalize (const char *text)
  * address_guess_id:
  * @text: an address
  *
- * Returns: (transfer full): what to call a guest there that has told no name: the file name without its
- *   extension, made a good id
+ * Returns: (transfer full): what to call a guest there that has told no name: the file name without
+ *   its extension, made a good id
  */
 char *
 address_guess_id (const char *text)
@@ -187,7 +193,8 @@ guest_config_check (const GuestConfig  *config,
   if (config->overlay_folder != NULL && !g_path_is_absolute (config->overlay_folder))
     {
       agent_set_error (error, AGENT_ERROR_INVALID, "Give its absolute path.",
-                       "the folder for overlays \"%s\" is no absolute path", config->overlay_folder);
+                       "the folder for overlays \"%s\" is no absolute path",
+                       config->overlay_folder);
       return FALSE;
     }
 

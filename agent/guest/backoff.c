@@ -8,8 +8,8 @@
  * backoff_next:
  * @self: the waits
  *
- * Steps on. A quarter of the wait is left to chance, so that many guests which went down together do
- * not come back in one instant.
+ * Steps on. A quarter of the wait is left to chance, so that many guests which went down together
+ * do not come back in one instant.
  *
  * Returns: how many milliseconds to wait now
  */

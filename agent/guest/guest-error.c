@@ -32,8 +32,9 @@ code_of (QmpError code)
  * guest_error_adopt:
  * @error: (transfer full) (nullable): an error of any domain
  *
- * A link that is not there becomes AGENT_ERROR_UNAVAILABLE, a deadline that passed AGENT_ERROR_TIMEOUT, and
- * whatever QEMU refused AGENT_ERROR_GUEST; other domains as agent_error_adopt() has it.
+ * A link that is not there becomes AGENT_ERROR_UNAVAILABLE, a deadline that passed
+ * AGENT_ERROR_TIMEOUT, and whatever QEMU refused AGENT_ERROR_GUEST; other domains as
+ * agent_error_adopt() has it.
  *
  * Returns: (transfer full) (nullable): an error of the domain AGENT_ERROR
  */

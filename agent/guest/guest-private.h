@@ -2,8 +2,32 @@
 #pragma once
 
 #include "identity.h"
+#include "link.h"
+#include "retry.h"
 
 G_BEGIN_DECLS
+
+struct _Guest
+{
+  GObject          parent_instance;
+
+  GuestConfig     *config;
+  GuestOrigin      origin;
+  QmpFeatureCache *cache;
+
+  /* Who it is: kept while it is gone. */
+  Identity        *identity;
+  char            *id;
+
+  GuestState       state;
+  GError          *error;
+  gboolean         started;
+
+  Retry           *retry;
+  GCancellable    *attempt;             /* during a try */
+  GuestLink       *link;                /* while attached */
+  gint64           attached_us;
+};
 
 /* What the registry and quiescing need of a guest, and nobody else. */
 

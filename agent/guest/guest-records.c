@@ -79,8 +79,8 @@ guest_records_save (Journal  *journal,
   g_autoptr (JsonNode) record = record_to_json (guest);
 
   return journal_write (journal, error,
-                        "INSERT OR REPLACE INTO guests (id, config, attached_us) VALUES (?, ?, ?)", "sji",
-                        guest_get_id (guest), record, g_get_real_time ());
+                        "INSERT OR REPLACE INTO guests (id, config, attached_us) VALUES (?, ?, ?)",
+                        "sji", guest_get_id (guest), record, g_get_real_time ());
 }
 
 /**
@@ -191,7 +191,8 @@ GPtrArray *
 guest_records_load (Journal  *journal,
                     GError  **error)
 {
-  g_autoptr (GPtrArray) records = g_ptr_array_new_with_free_func ((GDestroyNotify) guest_record_free);
+  g_autoptr (GPtrArray) records =
+      g_ptr_array_new_with_free_func ((GDestroyNotify) guest_record_free);
 
   if (!journal_read (journal, on_row, records, error,
                      "SELECT id, config FROM guests ORDER BY attached_us, id", ""))

@@ -74,7 +74,8 @@ identity_accepts (Identity          *self,
     {
       agent_set_error (error, AGENT_ERROR_CONFLICT,
                        "Correct the UUID or the monitor's address, whichever is wrong.",
-                       "on %s speaks %s, where UUID %s is demanded", place, now, self->required_uuid);
+                       "on %s speaks %s, where UUID %s is demanded", place, now,
+                       self->required_uuid);
       return FALSE;
     }
 

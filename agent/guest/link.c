@@ -185,7 +185,8 @@ guest_link_get_features (GuestLink *self)
  * guest_link_get_run_state:
  * @self: a link
  *
- * Returns: (transfer none) (nullable): QEMU's RunState as it last told it; %NULL for a storage daemon
+ * Returns: (transfer none) (nullable): QEMU's RunState as it last told it; %NULL for a storage
+ *   daemon
  */
 const char *
 guest_link_get_run_state (GuestLink *self)
@@ -253,8 +254,8 @@ guest_link_class_init (GuestLinkClass *klass)
   signals[SIGNAL_CLOSED] =
     g_signal_new ("closed", TYPE_GUEST_LINK, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 1,
                   G_TYPE_POINTER);
-  signals[SIGNAL_RUN_STATE_CHANGED] =
-    g_signal_new ("run-state-changed", TYPE_GUEST_LINK, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 0);
+  signals[SIGNAL_RUN_STATE_CHANGED] = g_signal_new (
+      "run-state-changed", TYPE_GUEST_LINK, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 0);
   signals[SIGNAL_EVENT] =
     g_signal_new ("event", TYPE_GUEST_LINK, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 1,
                   G_TYPE_POINTER);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows the first talk with a monitor: from its address to who it is. Jobs are asked for first, and the
- * block graph never: asking for it kills a QEMU in which a stream job stands concluded. */
+/* Knows the first talk with a monitor: from its address to who it is. Jobs are asked for first, and
+ * the block graph never: asking for it kills a QEMU in which a stream job stands concluded. */
 
 #include "probe.h"
 
@@ -83,8 +83,8 @@ read_text (JsonNode    *reply,
   if (json_node_get_value_type (node) != G_TYPE_STRING ||
       strlen (json_node_get_string (node)) > TEXT_LENGTH_MAX)
     {
-      g_set_error (error, QMP_ERROR, QMP_ERROR_PROTOCOL, "\"%s\" of the reply is no text of at most %d bytes",
-                   member, TEXT_LENGTH_MAX);
+      g_set_error (error, QMP_ERROR, QMP_ERROR_PROTOCOL,
+                   "\"%s\" of the reply is no text of at most %d bytes", member, TEXT_LENGTH_MAX);
       return FALSE;
     }
 
@@ -261,7 +261,8 @@ on_features (GObject      *source,
   Talk *talk = g_task_get_task_data (task);
   GError *error = NULL;
 
-  talk->probe->features = qmp_feature_cache_lookup_finish (QMP_FEATURE_CACHE (source), result, &error);
+  talk->probe->features =
+      qmp_feature_cache_lookup_finish (QMP_FEATURE_CACHE (source), result, &error);
   if (talk->probe->features == NULL)
     {
       g_task_return_error (task, error);
@@ -294,7 +295,8 @@ on_jobs (GObject      *source,
     {
       const QmpJobInfo *job = g_ptr_array_index (jobs, i);
 
-      g_debug ("job %s (%s) is there and %s", job->id, job->type, qmp_job_state_to_string (job->state));
+      g_debug ("job %s (%s) is there and %s", job->id, job->type,
+               qmp_job_state_to_string (job->state));
     }
 
   qmp_feature_cache_lookup_async (talk->cache, talk->probe->client, GUEST_COMMAND_MS,
@@ -318,11 +320,11 @@ on_open (GObject      *source,
     }
 
   talk->probe->listener = qmp_listener_new (talk->probe->client, NULL, NULL, NULL, NULL);
-  talk->probe->event_handler = g_signal_connect (talk->probe->listener, "event", G_CALLBACK (on_event),
-                                                 talk->probe);
+  talk->probe->event_handler =
+      g_signal_connect (talk->probe->listener, "event", G_CALLBACK (on_event), talk->probe);
 
-  qmp_jobs_query_async (talk->probe->client, GUEST_COMMAND_MS, g_task_get_cancellable (task), on_jobs,
-                        g_object_ref (task));
+  qmp_jobs_query_async (talk->probe->client, GUEST_COMMAND_MS, g_task_get_cancellable (task),
+                        on_jobs, g_object_ref (task));
 }
 
 /**
@@ -358,7 +360,8 @@ guest_probe_async (GSocketConnectable  *address,
  * @result: what the callback was given
  * @error: return location
  *
- * Returns: (transfer full): link and facts; %NULL with an error of the domain QMP_ERROR or G_IO_ERROR
+ * Returns: (transfer full): link and facts; %NULL with an error of the domain QMP_ERROR or
+ *   G_IO_ERROR
  */
 GuestProbe *
 guest_probe_finish (GAsyncResult  *result,

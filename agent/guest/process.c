@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows what /proc tells of another process: whether it is still the same one, and where it works. */
+/* Knows what /proc tells of a process: whether it is still the same one, and where it works. */
 
 #include "process.h"
 
@@ -17,8 +17,8 @@
  *
  * Tells two processes apart that had the same number one after the other.
  *
- * Returns: the start time in clock ticks since boot, 0 when there is no such process (or only its remains,
- *   a zombie)
+ * Returns: the start time in clock ticks since boot, 0 when there is no such process (or only its
+ *   remains, a zombie)
  */
 guint64
 process_get_start_time (GPid pid)
@@ -62,8 +62,8 @@ process_is_alive (GPid    pid,
  * @pid: a process id
  * @start_time: what process_get_start_time() said of it
  *
- * Returns: (transfer full) (nullable): the working folder of the process; %NULL when it is gone, may not be
- *   looked at, or works in a deleted folder
+ * Returns: (transfer full) (nullable): the working folder of the process; %NULL when it is gone,
+ *   may not be looked at, or works in a deleted folder
  */
 char *
 process_dup_folder (GPid    pid,

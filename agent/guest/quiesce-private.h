@@ -50,7 +50,8 @@ struct _Quiesce
 /* Freezing, the timer, and what both sides need (quiesce.c). */
 void                quiesce_arm_timer        (Quiesce *self);
 void                quiesce_close_agent      (Quiesce *self);
-GSocketConnectable *quiesce_agent_address    (Quiesce *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+GSocketConnectable *quiesce_agent_address    (Quiesce *self,
+                                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
 GError             *quiesce_adopt            (Quiesce *self, GError *error);
 void                quiesce_remember_process (Quiesce *self);
 gboolean            quiesce_guest_is_dead    (Quiesce *self);

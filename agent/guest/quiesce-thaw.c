@@ -27,10 +27,11 @@ thaw_answer (Quiesce  *self,
   if (thawed)
     g_task_return_boolean (task, TRUE);
   else
-    g_task_return_error (task, agent_error_new (AGENT_ERROR_TIMEOUT, "It is tried further, until it is done.",
-                                                "guest %s is not thawed yet: %s", guest_get_id (self->guest),
-                                                self->error != NULL ? self->error->message
-                                                                    : "its agent has not answered"));
+    g_task_return_error (
+        task, agent_error_new (AGENT_ERROR_TIMEOUT, "It is tried further, until it is done.",
+                               "guest %s is not thawed yet: %s", guest_get_id (self->guest),
+                               self->error != NULL ? self->error->message
+                                                   : "its agent has not answered"));
 }
 
 static gboolean
@@ -223,8 +224,8 @@ quiesce_thaw_begin (Quiesce *self)
  * @callback: when nothing is frozen
  * @user_data: for @callback
  *
- * Thaws. When that has not succeeded after 15 s the caller hears so, and it is tried further without it; the
- * call may be made again.
+ * Thaws. When that has not succeeded after 15 s the caller hears so, and it is tried further
+ * without it; the call may be made again.
  */
 void
 quiesce_thaw_async (Quiesce             *self,

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows how to freeze a guest's filesystems for a moment, and that they are thawed whatever happens.
+/* Knows how to freeze a guest's filesystems for a moment, and that they are thawed whatever
+ * happens.
  *
  *   unknown -> opening -> freezing -> frozen -> thawing -> thawed -> opening ...
  *       |         |           \----------------->/
  *       |         \-> thawed (nothing was sent)
  *       \-> thawing (of what an earlier run has left)
  *
- * Before the freeze is sent a timer is armed that thaws. Thawing is tried until the agent says thawed or the
- * guest is gone, whoever still waits for it. A freeze without an answer may happen later: then the timer stays
- * armed after the thaw, and looks once more. */
+ * Before the freeze is sent a timer is armed that thaws. Thawing is tried until the agent says
+ * thawed or the guest is gone, whoever still waits for it. A freeze without an answer may happen
+ * later: then the timer stays armed after the thaw, and looks once more. */
 
 #include "quiesce-private.h"
 
@@ -52,10 +53,11 @@ quiesce_agent_address (Quiesce  *self,
 
   if (path == NULL)
     {
-      agent_set_error (error, AGENT_ERROR_UNAVAILABLE,
-                       "Name the socket of its guest agent: \"agent\" in its configuration or in the request "
-                       "that attaches it.",
-                       "guest %s has no guest agent", guest_get_id (self->guest));
+      agent_set_error (
+          error, AGENT_ERROR_UNAVAILABLE,
+          "Name the socket of its guest agent: \"agent\" in its configuration or in the request "
+          "that attaches it.",
+          "guest %s has no guest agent", guest_get_id (self->guest));
       return NULL;
     }
 
@@ -138,8 +140,8 @@ void
 quiesce_arm_timer (Quiesce *self)
 {
   g_assert (self->timer == 0);
-  self->timer = g_timeout_add_full (G_PRIORITY_HIGH, self->thaw_after_ms, on_timer, g_object_ref (self),
-                                    g_object_unref);
+  self->timer = g_timeout_add_full (G_PRIORITY_HIGH, self->thaw_after_ms, on_timer,
+                                    g_object_ref (self), g_object_unref);
 }
 
 /* --- Freezing --- */
@@ -173,10 +175,10 @@ freeze_overtaken (Quiesce *self,
   if (self->freezing == task)
     return FALSE;
 
-  g_task_return_error (task, agent_error_new (AGENT_ERROR_TIMEOUT,
-                                              "Allow more time to freeze, or snapshot without quiescing.",
-                                              "guest %s was thawed before it was frozen",
-                                              guest_get_id (self->guest)));
+  g_task_return_error (
+      task, agent_error_new (
+                AGENT_ERROR_TIMEOUT, "Allow more time to freeze, or snapshot without quiescing.",
+                "guest %s was thawed before it was frozen", guest_get_id (self->guest)));
 
   return TRUE;
 }
@@ -248,8 +250,8 @@ on_freeze_asked (GObject      *source,
   self->state = QUIESCE_FREEZING;
   quiesce_remember_process (self);
   quiesce_arm_timer (self);
-  qmp_guest_agent_freeze_async (self->agent, freeze_left_ms (self), g_task_get_cancellable (task), on_frozen,
-                                g_steal_pointer (&task));
+  qmp_guest_agent_freeze_async (self->agent, freeze_left_ms (self),
+                                g_task_get_cancellable (task), on_frozen, g_object_ref (task));
 }
 
 static void
@@ -273,8 +275,9 @@ on_freeze_opened (GObject      *source,
   if (self->agent == NULL)
     freeze_declined (self, task, error);
   else
-    qmp_guest_agent_status_async (self->agent, freeze_left_ms (self), g_task_get_cancellable (task),
-                                  on_freeze_asked, g_steal_pointer (&task));
+    qmp_guest_agent_status_async (self->agent, freeze_left_ms (self),
+                                  g_task_get_cancellable (task), on_freeze_asked,
+                                  g_object_ref (task));
 }
 
 /**
@@ -284,7 +287,8 @@ on_freeze_opened (GObject      *source,
  * @callback: when the filesystems are frozen
  * @user_data: for @callback
  *
- * Freezes the guest's filesystems, in no more than the time given to quiesce_new(), all the asking included.
+ * Freezes the guest's filesystems, in no more than the time given to quiesce_new(), all the asking
+ * included.
  */
 void
 quiesce_freeze_async (Quiesce             *self,
@@ -329,9 +333,10 @@ quiesce_freeze_async (Quiesce             *self,
  * @result: what the callback was given
  * @error: return location
  *
- * Returns: how many filesystems are frozen, which may be none; -1 with AGENT_ERROR_UNAVAILABLE when there is no
- *   agent to be reached, AGENT_ERROR_TIMEOUT when it did not answer in time, AGENT_ERROR_GUEST when it refused, or
- *   AGENT_ERROR_CANCELLED: then nothing is frozen, or is being thawed
+ * Returns: how many filesystems are frozen, which may be none; -1 with AGENT_ERROR_UNAVAILABLE when
+ *   there is no agent to be reached, AGENT_ERROR_TIMEOUT when it did not answer in time,
+ *   AGENT_ERROR_GUEST when it refused, or AGENT_ERROR_CANCELLED: then nothing is frozen, or is
+ *   being thawed
  */
 int
 quiesce_freeze_finish (Quiesce       *self,
@@ -345,10 +350,11 @@ quiesce_freeze_finish (Quiesce       *self,
  * quiesce_still_frozen:
  * @self: what has frozen
  *
- * To be asked after the point has been taken, and best after the thaw: an agent that thaws by itself says so only
- * then.
+ * To be asked after the point has been taken, and best after the thaw: an agent that thaws by
+ * itself says so only then.
  *
- * Returns: %FALSE when the timer, or the guest, has thawed before our caller did: the point is not consistent
+ * Returns: %FALSE when the timer, or the guest, has thawed before our caller did: the point is not
+ *   consistent
  */
 gboolean
 quiesce_still_frozen (Quiesce *self)

@@ -182,10 +182,10 @@ guest_registry_attach_async (GuestRegistry       *self,
  * @result: what the callback was given
  * @error: return location
  *
- * Returns: (transfer full): the guest; %NULL with AGENT_ERROR_INVALID, AGENT_ERROR_CONFLICT (its id or socket is
- *   taken, or it has another UUID), AGENT_ERROR_UNAVAILABLE or AGENT_ERROR_TIMEOUT (nobody there, or nobody
- *   answers), AGENT_ERROR_GUEST (whatever is there is no QMP, or too old), AGENT_ERROR_CANCELLED, or
- *   AGENT_ERROR_INTERNAL
+ * Returns: (transfer full): the guest; %NULL with AGENT_ERROR_INVALID, AGENT_ERROR_CONFLICT (its id
+ *   or socket is taken, or it has another UUID), AGENT_ERROR_UNAVAILABLE or AGENT_ERROR_TIMEOUT
+ *   (nobody there, or nobody answers), AGENT_ERROR_GUEST (whatever is there is no QMP, or too old),
+ *   AGENT_ERROR_CANCELLED, or AGENT_ERROR_INTERNAL
  */
 Guest *
 guest_registry_attach_finish (GuestRegistry  *self,
@@ -201,11 +201,11 @@ guest_registry_attach_finish (GuestRegistry  *self,
  * @guest: one of its guests
  * @error: return location
  *
- * Lets go of @guest and forgets it; QEMU does not notice. Where it came by watching, its socket is left alone
- * until it is made anew.
+ * Lets go of @guest and forgets it; QEMU does not notice. Where it came by watching, its socket is
+ * left alone until it is made anew.
  *
- * Returns: %FALSE with AGENT_ERROR_CONFLICT for a guest of the configuration, AGENT_ERROR_NOT_FOUND, or
- *   AGENT_ERROR_INTERNAL
+ * Returns: %FALSE with AGENT_ERROR_CONFLICT for a guest of the configuration,
+ *   AGENT_ERROR_NOT_FOUND, or AGENT_ERROR_INTERNAL
  */
 gboolean
 guest_registry_detach (GuestRegistry  *self,
@@ -232,7 +232,8 @@ guest_registry_detach (GuestRegistry  *self,
     default:
       agent_set_error (error, AGENT_ERROR_CONFLICT,
                        "Remove its section from the configuration and start the daemon again.",
-                       "guest %s is in the configuration, it would come back", guest_get_id (guest));
+                       "guest %s is in the configuration, it would come back",
+                       guest_get_id (guest));
       return FALSE;
     }
 

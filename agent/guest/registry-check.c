@@ -98,8 +98,8 @@ id_is_taken (Guest *owner)
  * @config: what a caller says of a guest
  * @error: return location
  *
- * Returns: whether it may be looked for; if not, AGENT_ERROR_INVALID, or AGENT_ERROR_CONFLICT when its id or
- *   socket is taken
+ * Returns: whether it may be looked for; if not, AGENT_ERROR_INVALID, or AGENT_ERROR_CONFLICT when
+ *   its id or socket is taken
  */
 gboolean
 registry_check_config (GuestRegistry      *self,
@@ -122,7 +122,8 @@ registry_check_config (GuestRegistry      *self,
   if (other != NULL)
     {
       agent_set_error (error, AGENT_ERROR_CONFLICT, "Use that guest, or detach it first.",
-                       "the monitor %s is taken by guest %s", config->monitor, guest_get_id (other));
+                       "the monitor %s is taken by guest %s", config->monitor,
+                       guest_get_id (other));
       return FALSE;
     }
 
@@ -144,7 +145,8 @@ same_process (Guest *a,
  * @self: a registry
  * @guest: a guest that has just been attached
  *
- * Returns: (transfer full) (nullable): AGENT_ERROR_CONFLICT when what it says of itself is another's
+ * Returns: (transfer full) (nullable): AGENT_ERROR_CONFLICT when what it says of itself is
+ *   another's
  */
 GError *
 registry_check_attached (GuestRegistry *self,
@@ -161,10 +163,11 @@ registry_check_attached (GuestRegistry *self,
         return id_is_taken (other);
 
       if (same_process (guest, other))
-        return agent_error_new (AGENT_ERROR_CONFLICT, "Use that guest, or detach it first.",
-                                "the QEMU on %s (process %d) is attached already, as guest %s on %s",
-                                guest_get_config (guest)->monitor, guest_get_pid (guest),
-                                guest_get_id (other), guest_get_config (other)->monitor);
+        return agent_error_new (
+            AGENT_ERROR_CONFLICT, "Use that guest, or detach it first.",
+            "the QEMU on %s (process %d) is attached already, as guest %s on %s",
+            guest_get_config (guest)->monitor, guest_get_pid (guest), guest_get_id (other),
+            guest_get_config (other)->monitor);
     }
 
   return NULL;

@@ -31,10 +31,11 @@ log_state (Guest *guest)
 
   if (client != NULL)
     g_info ("guest: %s is attached on %s (QEMU %s, process %d)", guest_get_id (guest),
-            guest_get_config (guest)->monitor, qmp_client_get_version (client), guest_get_pid (guest));
+            guest_get_config (guest)->monitor, qmp_client_get_version (client),
+            guest_get_pid (guest));
   else
-    g_info ("guest: %s is %s: %s", guest_get_id (guest), guest_state_to_string (guest_get_state (guest)),
-            guest_get_error (guest)->message);
+    g_info ("guest: %s is %s: %s", guest_get_id (guest),
+            guest_state_to_string (guest_get_state (guest)), guest_get_error (guest)->message);
 }
 
 /**
@@ -192,8 +193,8 @@ on_socket_removed (SocketWatch *watch,
 
   g_hash_table_remove (self->ignored, path);
 
-  /* Another one may be there already, under the same name: it comes as added. An attached guest stays
-   * until it is gone, for a link does not need the file. */
+  /* Another one may be there already, under the same name: it comes as added. An attached guest
+   * stays until it is gone, for a link does not need the file. */
   if (guest != NULL && guest_get_origin (guest) == GUEST_ORIGIN_WATCH &&
       guest_get_state (guest) != GUEST_ATTACHED)
     registry_remove (self, guest);
@@ -243,7 +244,8 @@ add_recorded (GuestRegistry  *self,
       /* The configuration was written by hand, perhaps to replace just this. */
       if (!registry_check_config (self, record->config, &doubt))
         {
-          g_message ("guest: %s, attached by request, is left out: %s", record->config->id, doubt->message);
+          g_message ("guest: %s, attached by request, is left out: %s", record->config->id,
+                     doubt->message);
           continue;
         }
 
@@ -303,10 +305,11 @@ guest_registry_new (Journal *journal)
  * @config: the guests and patterns of the configuration
  * @error: return location
  *
- * Begins to look for the guests that @config and the journal name, and for those whose sockets match.
+ * Begins to look for the guests that @config and the journal name, and for those whose sockets
+ * match.
  *
- * Returns: %FALSE, with nothing begun, with AGENT_ERROR_INVALID, AGENT_ERROR_CONFLICT when two guests of @config
- *   have the same id or socket, or AGENT_ERROR_INTERNAL
+ * Returns: %FALSE, with nothing begun, with AGENT_ERROR_INVALID, AGENT_ERROR_CONFLICT when two
+ *   guests of @config have the same id or socket, or AGENT_ERROR_INTERNAL
  */
 gboolean
 guest_registry_start (GuestRegistry  *self,
@@ -338,8 +341,8 @@ guest_registry_start (GuestRegistry  *self,
  *
  * An id goes before the names of others.
  *
- * Returns: (transfer none): the guest; %NULL with AGENT_ERROR_NOT_FOUND, or with AGENT_ERROR_CONFLICT when several
- *   are called so
+ * Returns: (transfer none): the guest; %NULL with AGENT_ERROR_NOT_FOUND, or with
+ *   AGENT_ERROR_CONFLICT when several are called so
  */
 Guest *
 guest_registry_find (GuestRegistry  *self,

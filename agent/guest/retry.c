@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows when to look for a guest again: after a while that grows with each failure, or when its socket
- * comes. A socket that is not there cannot answer, so then there is no timer at all. */
+/* Knows when to look for a guest again: after a while that grows with each failure, or when its
+ * socket comes. A socket that is not there cannot answer, so then there is no timer at all. */
 
 #include "retry.h"
 
@@ -123,8 +123,8 @@ retry_begin (Retry *self)
  * retry_failed:
  * @self: the retries
  *
- * Says that there is no link (any more). Makes another try after the back-off's wait, or when the socket
- * comes.
+ * Says that there is no link (any more). Makes another try after the back-off's wait, or when the
+ * socket comes.
  */
 void
 retry_failed (Retry *self)

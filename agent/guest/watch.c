@@ -2,18 +2,21 @@
 
 /* Knows which sockets match a pattern, now and from now on.
  *
- * Every folder on the way is watched, from the root down, so that folders too may come and go. What an
- * event says is used only to see that it matters; then the pattern is walked again and compared with the
- * last walk. Each folder is watched before it is read, so that nothing falls between the two. */
+ * Every folder on the way is watched, from the root down, so that folders too may come and go. What
+ * an event says is used only to see that it matters; then the pattern is walked again and compared
+ * with the last walk. Each folder is watched before it is read, so that nothing falls between the
+ * two. */
 
 #include "watch.h"
+
+#include "address.h"
 
 #include <fnmatch.h>
 #include <string.h>
 #include <sys/stat.h>
 
-/* One socket file. A new one under the same name differs in one of these, as a socket is never written;
- * its owner and mode may change without that. */
+/* One socket file. A new one under the same name differs in one of these, as a socket is never
+ * written; its owner and mode may change without that. */
 typedef struct
 {
   dev_t           device;
@@ -180,7 +183,8 @@ watch_folder (Walk       *walk,
   folder->depth = depth;
   folder->monitor = g_file_monitor_directory (file, G_FILE_MONITOR_WATCH_MOVES, NULL, &error);
   if (folder->monitor != NULL)
-    g_signal_connect_object (folder->monitor, "changed", G_CALLBACK (on_folder_event), walk->self, 0);
+    g_signal_connect_object (folder->monitor, "changed", G_CALLBACK (on_folder_event), walk->self,
+                             0);
   else
     g_debug ("cannot watch folder %s: %s", path, error->message);
   g_hash_table_insert (walk->self->folders, g_strdup (path), folder);
@@ -228,7 +232,8 @@ walk_entries (Walk       *walk,
       if (depth < walk->self->n_parts)
         walk_from (walk, entry, depth + 1);
       else if (look_at (entry, &stamp) == S_IFSOCK)
-        g_hash_table_replace (walk->sockets, g_steal_pointer (&entry), g_memdup2 (&stamp, sizeof stamp));
+        g_hash_table_replace (walk->sockets, g_steal_pointer (&entry),
+                              g_memdup2 (&stamp, sizeof stamp));
     }
 }
 
@@ -247,7 +252,8 @@ walk_from (Walk       *walk,
 
       if (type == S_IFSOCK)
         g_hash_table_replace (walk->sockets, g_strdup (path), g_memdup2 (&stamp, sizeof stamp));
-      else if (type == S_IFDIR && self->kind == SOCKET_WATCH_PATTERN && watch_folder (walk, path, depth))
+      else if (type == S_IFDIR && self->kind == SOCKET_WATCH_PATTERN &&
+               watch_folder (walk, path, depth))
         walk_entries (walk, path, depth);
       return;
     }
@@ -345,7 +351,7 @@ SocketWatch *
 socket_watch_new (const char      *pattern,
                   SocketWatchKind  kind)
 {
-  g_autofree char *path = g_canonicalize_filename (pattern, NULL);
+  g_autofree char *path = address_normalize (pattern);
   SocketWatch *self = g_object_new (TYPE_SOCKET_WATCH, NULL);
 
   self->kind = kind;
@@ -362,9 +368,9 @@ socket_watch_new (const char      *pattern,
  * socket_watch_start:
  * @self: a watch
  *
- * Begins: folders are watched when this returns. The sockets that match a pattern already are told from the
- * main loop, as "added" too; a path's is not, for whoever names it can look. In vain when it was started
- * before.
+ * Begins: folders are watched when this returns. The sockets that match a pattern already are told
+ * from the main loop, as "added" too; a path's is not, for whoever names it can look. In vain when
+ * it was started before.
  */
 void
 socket_watch_start (SocketWatch *self)
@@ -446,6 +452,7 @@ socket_watch_class_init (SocketWatchClass *klass)
 static void
 socket_watch_init (SocketWatch *self)
 {
-  self->folders = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) folder_free);
+  self->folders =
+      g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) folder_free);
   self->sockets = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
 }

@@ -15,7 +15,7 @@ G_DECLARE_FINAL_TYPE (SocketWatch, socket_watch, AGENT, SOCKET_WATCH, GObject)
 
 typedef enum
 {
-  SOCKET_WATCH_PATTERN,         /* a glob pattern; what matches may be a socket, or a folder of sockets */
+  SOCKET_WATCH_PATTERN,         /* a glob pattern, of sockets or of folders of sockets */
   SOCKET_WATCH_PATH,            /* one path, to the letter; only what changes is told */
 } SocketWatchKind;
 

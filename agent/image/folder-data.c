@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows how a stream of bytes becomes a file: hashed on the way, zeros as holes, under its name only when it is whole and on
- * the disk. */
+/* Knows how a stream of bytes becomes a file: hashed on the way, zeros as holes, under its name
+ * only when it is whole and on the disk. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -103,7 +103,8 @@ stream_run (Stream      *self,
       if (got == 0)
         {
           agent_set_error (error, AGENT_ERROR_INTERNAL, NULL,
-                           "cannot %s: its source ended at byte %" G_GINT64_FORMAT " of %" G_GINT64_FORMAT,
+                           "cannot %s: its source ended at byte %" G_GINT64_FORMAT
+                           " of %" G_GINT64_FORMAT,
                            action, position, self->length);
           return FALSE;
         }
@@ -136,8 +137,8 @@ stream_run (Stream      *self,
  * @digest: reset, then fed with all bytes
  * @progress: told how far it is
  * @cancellable: (nullable): ends it between two pieces
- * @error: AGENT_ERROR_NO_SPACE, AGENT_ERROR_CONFLICT when another upload writes there, AGENT_ERROR_STORE,
- *   G_IO_ERROR_CANCELLED, what @source said
+ * @error: AGENT_ERROR_NO_SPACE, AGENT_ERROR_CONFLICT when another upload writes there,
+ *   AGENT_ERROR_STORE, G_IO_ERROR_CANCELLED, what @source said
  *
  * Returns: whether the bytes are on the disk under their name; if not, nothing is left of them
  */

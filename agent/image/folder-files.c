@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows the files of a folder of images: their names, how a record is read and written, how they go away. */
+/* Knows the files of a folder of images: their names, how a record is read and written, how they go
+ * away. */
 
 #include "folder-files.h"
 
@@ -282,7 +283,8 @@ folder_write_record (int               folder,
 
   if (strlen (text) > RECORD_MAX)
     {
-      agent_set_error (error, AGENT_ERROR_INVALID, NULL, "the record of image %s is larger than %d bytes",
+      agent_set_error (error, AGENT_ERROR_INVALID, NULL,
+                       "the record of image %s is larger than %d bytes",
                        info->id, RECORD_MAX);
       return FALSE;
     }

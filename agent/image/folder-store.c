@@ -28,7 +28,8 @@ G_DECLARE_FINAL_TYPE (FolderStore, folder_store, AGENT, FOLDER_STORE, GObject)
 static void folder_store_interface_init (ImageStoreInterface *iface);
 
 G_DEFINE_FINAL_TYPE_WITH_CODE (FolderStore, folder_store, G_TYPE_OBJECT,
-                               G_IMPLEMENT_INTERFACE (TYPE_IMAGE_STORE, folder_store_interface_init))
+                               G_IMPLEMENT_INTERFACE (TYPE_IMAGE_STORE,
+                                                      folder_store_interface_init))
 
 /* All that a thread needs for one verb; those it has nothing to do with stay NULL. */
 typedef struct
@@ -63,7 +64,8 @@ request_new (FolderStore *self,
   if (id != NULL && !g_uuid_string_is_valid (id))
     {
       g_task_return_error (task, agent_error_new (AGENT_ERROR_INVALID, NULL,
-                                                  "\"%s\" is not an image's id: it must be a UUID", id));
+                                                  "\"%s\" is not an image's id: it must be a UUID",
+                                                  id));
       return NULL;
     }
 
@@ -121,7 +123,8 @@ create (int         folder,
       if (is_same_record (found, info))
         return TRUE;
 
-      agent_set_error (error, AGENT_ERROR_CONFLICT, NULL, "the id %s belongs to another image", info->id);
+      agent_set_error (error, AGENT_ERROR_CONFLICT, NULL, "the id %s belongs to another image",
+                       info->id);
       return FALSE;
     }
   if (!g_error_matches (local_error, AGENT_ERROR, AGENT_ERROR_NOT_FOUND))
@@ -192,8 +195,10 @@ check_room (int           folder,
 
   if (fstatvfs (folder, &fs) == 0 && (guint64) needed > (guint64) fs.f_bavail * fs.f_frsize)
     {
-      agent_set_error (error, AGENT_ERROR_NO_SPACE, "Remove images, or give the folder of images more room.",
-                       "the image needs %" G_GINT64_FORMAT " MiB, the folder of images has %" G_GUINT64_FORMAT
+      agent_set_error (error, AGENT_ERROR_NO_SPACE,
+                       "Remove images, or give the folder of images more room.",
+                       "the image needs %" G_GINT64_FORMAT " MiB, "
+                       "the folder of images has %" G_GUINT64_FORMAT
                        " MiB left", needed / (1024 * 1024),
                        (guint64) fs.f_bavail * fs.f_frsize / (1024 * 1024));
       return FALSE;
@@ -202,7 +207,8 @@ check_room (int           folder,
   return TRUE;
 }
 
-/* The image is there already: from an upload whose end we did not live to see, or from another one. */
+/* The image is there already: from an upload whose end we did not live to see, or from another
+ * one. */
 static gboolean
 has_these_bytes (const ImageInfo  *info,
                  ImageSource      *source,
@@ -229,7 +235,8 @@ has_these_bytes (const ImageInfo  *info,
       || g_strcmp0 (info->md5, glance_digest_get_md5 (digest)) != 0
       || g_strcmp0 (info->sha512, glance_digest_get_sha512 (digest)) != 0)
     {
-      agent_set_error (error, AGENT_ERROR_CONFLICT, NULL, "image %s holds other bytes already", info->id);
+      agent_set_error (error, AGENT_ERROR_CONFLICT, NULL, "image %s holds other bytes already",
+                       info->id);
       return FALSE;
     }
 
@@ -248,10 +255,12 @@ read_back (int               folder,
     return NULL;
 
   if (!g_str_equal (found->status, "active") || found->size != written->size
-      || g_strcmp0 (found->md5, written->md5) != 0 || g_strcmp0 (found->sha512, written->sha512) != 0)
+      || g_strcmp0 (found->md5, written->md5) != 0
+      || g_strcmp0 (found->sha512, written->sha512) != 0)
     {
       agent_set_error (error, AGENT_ERROR_STORE, NULL,
-                       "image %s is not what was written: it is \"%s\" and has %" G_GINT64_FORMAT " bytes",
+                       "image %s is not what was written: "
+                       "it is \"%s\" and has %" G_GINT64_FORMAT " bytes",
                        found->id, found->status, found->size);
       return NULL;
     }
@@ -272,7 +281,12 @@ upload (int            folder,
     return NULL;
 
   if (g_str_equal (info->status, "active"))
-    return has_these_bytes (info, request->source, cancellable, error) ? g_steal_pointer (&info) : NULL;
+    {
+      if (!has_these_bytes (info, request->source, cancellable, error))
+        return NULL;
+
+      return g_steal_pointer (&info);
+    }
 
   if (!g_str_equal (info->status, "queued"))
     {
@@ -283,13 +297,15 @@ upload (int            folder,
 
   if (image_source_get_length (request->source) <= 0)
     {
-      agent_set_error (error, AGENT_ERROR_INVALID, NULL, "there is nothing to upload to image %s: 0 bytes",
+      agent_set_error (error, AGENT_ERROR_INVALID, NULL,
+                       "there is nothing to upload to image %s: 0 bytes",
                        info->id);
       return NULL;
     }
 
   if (!check_room (folder, request->source, error)
-      || !folder_write_data (folder, info, request->source, digest, &request->progress, cancellable, error))
+      || !folder_write_data (folder, info, request->source, digest, &request->progress,
+                             cancellable, error))
     return NULL;
 
   g_free (info->status);
@@ -325,7 +341,10 @@ upload_work (GTask    *task,
   Request *request = data;
   GError *error = NULL;
   int folder = folder_open (request->path, &error);
-  ImageInfo *info = folder >= 0 ? upload (folder, request, g_task_get_cancellable (task), &error) : NULL;
+  ImageInfo *info = NULL;
+
+  if (folder >= 0)
+    info = upload (folder, request, g_task_get_cancellable (task), &error);
 
   return_info (task, folder, info, error);
 }
@@ -345,7 +364,8 @@ folder_store_upload (ImageStore    *store,
     return;
 
   request->source = g_object_ref (source);
-  request->progress = (ImagePoolProgress) { .task = task, .callback = progress, .user_data = user_data };
+  request->progress = (ImagePoolProgress) { .task = task, .callback = progress,
+                                           .user_data = user_data };
   image_pool_run_transfer (self->pool, task, upload_work);
 }
 

@@ -22,7 +22,8 @@ G_DECLARE_FINAL_TYPE (GlanceStore, glance_store, AGENT, GLANCE_STORE, GObject)
 static void glance_store_interface_init (ImageStoreInterface *iface);
 
 G_DEFINE_FINAL_TYPE_WITH_CODE (GlanceStore, glance_store, G_TYPE_OBJECT,
-                               G_IMPLEMENT_INTERFACE (TYPE_IMAGE_STORE, glance_store_interface_init))
+                               G_IMPLEMENT_INTERFACE (TYPE_IMAGE_STORE,
+                                                      glance_store_interface_init))
 
 /* All that a thread needs for one verb; what it has nothing to do with stays NULL. */
 typedef struct
@@ -128,7 +129,8 @@ static const struct
   { GLANCE_ERROR_UNAVAILABLE,  AGENT_ERROR_UNAVAILABLE,  NULL },
   { GLANCE_ERROR_TIMEOUT,      AGENT_ERROR_TIMEOUT,      NULL },
   { GLANCE_ERROR_SERVER,       AGENT_ERROR_STORE,        "Look into the image service's log." },
-  { GLANCE_ERROR_PROTOCOL,     AGENT_ERROR_STORE,        "Is the address that of an image service?" },
+  { GLANCE_ERROR_PROTOCOL,     AGENT_ERROR_STORE,
+   "Is the address that of an image service?" },
 };
 
 /* Takes @error; others than the service's own pass. */
@@ -147,7 +149,8 @@ translate (GError *error)
       if ((int) errors[i].theirs == error->code)
         return agent_error_new (errors[i].ours, errors[i].hint, "%s%s%s%s", error->message,
                                 request_id != NULL ? " (request " : "",
-                                request_id != NULL ? request_id : "", request_id != NULL ? ")" : "");
+                                request_id != NULL ? request_id : "",
+                                request_id != NULL ? ")" : "");
     }
 
   return agent_error_new (AGENT_ERROR_STORE, NULL, "%s", error->message);
@@ -183,7 +186,8 @@ create_work (GTask    *task,
 {
   Request *request = data;
   GError *error = NULL;
-  gboolean done = glance_images_create (request->images, request->image, g_task_get_cancellable (task),
+  gboolean done = glance_images_create (request->images, request->image,
+                                        g_task_get_cancellable (task),
                                         &error);
 
   return_boolean (task, done, error);
@@ -238,7 +242,8 @@ upload_work (GTask    *task,
   };
   GError *error = NULL;
   GlanceImage *image = glance_images_upload (request->images, request->id, &body, on_progress,
-                                             &request->progress, g_task_get_cancellable (task), &error);
+                                             &request->progress, g_task_get_cancellable (task),
+                                             &error);
 
   return_image (task, image, error);
 }
@@ -255,7 +260,8 @@ glance_store_upload (ImageStore    *store,
   Request *request = request_new (self, id, task);
 
   request->source = g_object_ref (source);
-  request->progress = (ImagePoolProgress) { .task = task, .callback = progress, .user_data = user_data };
+  request->progress = (ImagePoolProgress) { .task = task, .callback = progress,
+                                           .user_data = user_data };
   image_pool_run_transfer (self->pool, task, upload_work);
 }
 
@@ -265,7 +271,8 @@ get_work (GTask    *task,
 {
   Request *request = data;
   GError *error = NULL;
-  GlanceImage *image = glance_images_get (request->images, request->id, g_task_get_cancellable (task),
+  GlanceImage *image = glance_images_get (request->images, request->id,
+                                          g_task_get_cancellable (task),
                                           &error);
 
   return_image (task, image, error);
@@ -288,7 +295,8 @@ list_work (GTask    *task,
 {
   Request *request = data;
   GError *error = NULL;
-  g_autoptr (GPtrArray) images = glance_images_list (request->images, g_task_get_cancellable (task), &error);
+  g_autoptr (GPtrArray) images = glance_images_list (request->images,
+                                                     g_task_get_cancellable (task), &error);
   GPtrArray *infos;
 
   if (images == NULL)
@@ -320,7 +328,8 @@ remove_work (GTask    *task,
 {
   Request *request = data;
   GError *error = NULL;
-  gboolean done = glance_images_delete (request->images, request->id, g_task_get_cancellable (task), &error);
+  gboolean done = glance_images_delete (request->images, request->id,
+                                        g_task_get_cancellable (task), &error);
 
   return_boolean (task, done, error);
 }

@@ -112,7 +112,8 @@ add_time (JsonBuilder *builder,
           gint64       time_us)
 {
   g_autoptr (GDateTime) seconds = g_date_time_new_from_unix_utc (time_us / G_USEC_PER_SEC);
-  g_autoptr (GDateTime) time = seconds != NULL ? g_date_time_add (seconds, time_us % G_USEC_PER_SEC) : NULL;
+  g_autoptr (GDateTime) time =
+    seconds != NULL ? g_date_time_add (seconds, time_us % G_USEC_PER_SEC) : NULL;
   g_autofree char *text = time != NULL ? g_date_time_format (time, "%Y-%m-%dT%H:%M:%S.%fZ") : NULL;
 
   add_string (builder, name, text);
@@ -123,7 +124,8 @@ static void
 add_properties (JsonBuilder *builder,
                 GHashTable  *properties)
 {
-  g_autoptr (GList) names = g_list_sort (g_hash_table_get_keys (properties), (GCompareFunc) g_strcmp0);
+  g_autoptr (GList) names = g_list_sort (g_hash_table_get_keys (properties),
+                                         (GCompareFunc) g_strcmp0);
 
   json_builder_set_member_name (builder, "properties");
   json_builder_begin_object (builder);
@@ -189,7 +191,8 @@ take_member (JsonObject  *object,
   if (!JSON_NODE_HOLDS_VALUE (node) || json_node_get_value_type (node) != type)
     {
       agent_set_error (error, AGENT_ERROR_INVALID, NULL, "\"%s\" of an image is not a %s", name,
-                       type == G_TYPE_STRING ? "string" : type == G_TYPE_INT64 ? "whole number" : "boolean");
+                       type == G_TYPE_STRING  ? "string"
+                       : type == G_TYPE_INT64 ? "whole number" : "boolean");
       return FALSE;
     }
 
@@ -271,7 +274,8 @@ take_time (JsonObject  *object,
   time = g_date_time_new_from_iso8601 (text, utc);
   if (time == NULL)
     {
-      agent_set_error (error, AGENT_ERROR_INVALID, NULL, "\"%s\" of an image is not a time of ISO 8601", name);
+      agent_set_error (error, AGENT_ERROR_INVALID, NULL,
+                       "\"%s\" of an image is not a time of ISO 8601", name);
       return FALSE;
     }
 
@@ -297,7 +301,8 @@ take_properties (ImageInfo   *self,
       || json_object_get_size (json_node_get_object (node)) > PROPERTIES_MAX)
     {
       agent_set_error (error, AGENT_ERROR_INVALID, NULL,
-                       "\"properties\" of an image is not an object of at most %d members", PROPERTIES_MAX);
+                       "\"properties\" of an image is not an object of at most %d members",
+                       PROPERTIES_MAX);
       return FALSE;
     }
 
@@ -306,7 +311,8 @@ take_properties (ImageInfo   *self,
     {
       if (!JSON_NODE_HOLDS_VALUE (value) || json_node_get_value_type (value) != G_TYPE_STRING)
         {
-          agent_set_error (error, AGENT_ERROR_INVALID, NULL, "property \"%s\" of an image is not a string",
+          agent_set_error (error, AGENT_ERROR_INVALID, NULL,
+                           "property \"%s\" of an image is not a string",
                            name);
           return FALSE;
         }
@@ -355,7 +361,8 @@ image_info_from_json (JsonNode  *json,
 
   if (self->id == NULL || self->status == NULL)
     {
-      agent_set_error (error, AGENT_ERROR_INVALID, NULL, "an image needs an \"id\" and a \"status\"");
+      agent_set_error (error, AGENT_ERROR_INVALID, NULL,
+                       "an image needs an \"id\" and a \"status\"");
       return NULL;
     }
 

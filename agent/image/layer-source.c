@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows how a frozen layer is read: as it is, but for the backing name, which means nothing where it goes. */
+/* Knows how a frozen layer is read: as it is, but for the backing name, which means nothing where
+ * it goes. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -34,7 +35,8 @@ G_DECLARE_FINAL_TYPE (LayerSource, layer_source, AGENT, LAYER_SOURCE, GObject)
 static void layer_source_interface_init (ImageSourceInterface *iface);
 
 G_DEFINE_FINAL_TYPE_WITH_CODE (LayerSource, layer_source, G_TYPE_OBJECT,
-                               G_IMPLEMENT_INTERFACE (TYPE_IMAGE_SOURCE, layer_source_interface_init))
+                               G_IMPLEMENT_INTERFACE (TYPE_IMAGE_SOURCE,
+                                                      layer_source_interface_init))
 
 static gint64
 layer_source_get_length (ImageSource *source)
@@ -62,7 +64,8 @@ blank (guint8 *buffer,
        gint64  position,
        gsize   size)
 {
-  for (gint64 at = MAX (position, BLANK_BEGIN); at < MIN (position + (gint64) size, BLANK_END); at++)
+  for (gint64 at = MAX (position, BLANK_BEGIN); at < MIN (position + (gint64) size,
+                                                          BLANK_END); at++)
     buffer[at - position] = 0;
 }
 
@@ -87,13 +90,15 @@ layer_source_read (ImageSource  *source,
     {
       int saved_errno = errno;
 
-      agent_set_error (error, AGENT_ERROR_INTERNAL, NULL, "cannot read %s at byte %" G_GINT64_FORMAT ": %s",
+      agent_set_error (error, AGENT_ERROR_INTERNAL, NULL,
+                       "cannot read %s at byte %" G_GINT64_FORMAT ": %s",
                        self->path, self->position, g_strerror (saved_errno));
       return -1;
     }
   if (got == 0)
     {
-      agent_set_error (error, AGENT_ERROR_CONFLICT, "Something else writes to this layer; it must be frozen.",
+      agent_set_error (error, AGENT_ERROR_CONFLICT,
+                       "Something else writes to this layer; it must be frozen.",
                        "%s became shorter while it was read: it ends at byte %" G_GINT64_FORMAT
                        " instead of %" G_GINT64_FORMAT, self->path, self->position, self->length);
       return -1;
@@ -149,7 +154,8 @@ open_inode (LayerSource  *self,
   struct stat st;
   guint64 device_length = 0;
 
-  /* A layer's own name is a file, or a link to a block device that udev made. O_NONBLOCK: not to hang on a FIFO. */
+  /* A layer's own name is a file, or a link to a block device that udev made. O_NONBLOCK: not to
+   * hang on a FIFO. */
   self->fd = open (self->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   if (self->fd < 0 || fstat (self->fd, &st) < 0)
     {
@@ -175,7 +181,8 @@ open_inode (LayerSource  *self,
     {
       if (ioctl (self->fd, BLKGETSIZE64, &device_length) < 0 || device_length > G_MAXINT64)
         {
-          agent_set_error (error, AGENT_ERROR_INTERNAL, NULL, "cannot find the size of the device %s: %s",
+          agent_set_error (error, AGENT_ERROR_INTERNAL, NULL,
+                           "cannot find the size of the device %s: %s",
                            self->path, g_strerror (errno));
           return FALSE;
         }
@@ -214,7 +221,8 @@ check_qcow2 (LayerSource  *self,
   version = GUINT32_FROM_BE (version);
   if (version != 2 && version != 3)
     {
-      agent_set_error (error, AGENT_ERROR_INVALID, NULL, "%s is a qcow2 image of version %u; 2 and 3 are known",
+      agent_set_error (error, AGENT_ERROR_INVALID, NULL,
+                       "%s is a qcow2 image of version %u; 2 and 3 are known",
                        self->path, version);
       return FALSE;
     }
@@ -228,10 +236,11 @@ check_qcow2 (LayerSource  *self,
  * @dev: the device it is on, as in struct stat
  * @ino: its inode
  * @format: "qcow2" or "raw"
- * @blank_backing: whether the backing name is taken out of a qcow2 header: bytes 8 to 19 of the stream are 0, all
- *   others as in the file. `qemu-img rebase -u -b PARENT -F FORMAT` restores the very same file.
- * @error: AGENT_ERROR_CONFLICT when something else stands there, or nothing; AGENT_ERROR_INVALID when it is not of
- *   that format; AGENT_ERROR_FORBIDDEN; AGENT_ERROR_INTERNAL
+ * @blank_backing: whether the backing name is taken out of a qcow2 header: bytes 8 to 19 of the
+ *   stream are 0, all others as in the file. `qemu-img rebase -u -b PARENT -F FORMAT` restores the
+ *   very same file.
+ * @error: AGENT_ERROR_CONFLICT when something else stands there, or nothing; AGENT_ERROR_INVALID
+ *   when it is not of that format; AGENT_ERROR_FORBIDDEN; AGENT_ERROR_INTERNAL
  *
  * The length is fixed here: what is written behind it is not read, and less is an error.
  *

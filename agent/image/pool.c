@@ -22,7 +22,8 @@ enum
   JOB_IS_CANCELLED,
 };
 
-/* Work in the queue. Whoever takes it out of JOB_WAITS answers the task: a thread, or the cancellable. */
+/* Work in the queue. Whoever takes it out of JOB_WAITS answers the task: a thread, or the
+ * cancellable. */
 typedef struct
 {
   GTask     *task;
@@ -62,7 +63,8 @@ return_cancelled (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
-/* Not answered from here: that would call back into whoever is in the middle of g_cancellable_cancel(). */
+/* Not answered from here: that would call back into whoever is in the middle of
+ * g_cancellable_cancel(). */
 static void
 job_cancelled (GCancellable *cancellable,
                Job          *self)
@@ -117,8 +119,9 @@ image_pool_new (guint    transfers,
  * image_pool_free:
  * @self: (transfer full) (nullable): the threads
  *
- * Does not wait: what is queued is still done. (A task keeps its store, and by that this, so there is no such work; but
- * the last reference may be dropped by one of these threads, which must not wait for itself.)
+ * Does not wait: what is queued is still done. (A task keeps its store, and by that this, so there
+ * is no such work; but the last reference may be dropped by one of these threads, which must not
+ * wait for itself.)
  */
 void
 image_pool_free (ImagePool *self)
@@ -147,7 +150,8 @@ push (GThreadPool *threads,
   if (cancellable != NULL)
     job->handler = g_cancellable_connect (cancellable, G_CALLBACK (job_cancelled), job, NULL);
 
-  /* Fails only where no thread can be made; the job stays queued then and the next one tries again. */
+  /* Fails only where no thread can be made; the job stays queued then and the next one tries
+   * again. */
   g_thread_pool_push (threads, job, NULL);
 }
 
@@ -173,7 +177,8 @@ image_pool_run (ImagePool *self,
  * @task: (transfer none): the task, with its request as data
  * @work: what to do
  *
- * Has @work done when one of the transfers' threads is free. A task that is cancelled before its turn is answered at once.
+ * Has @work done when one of the transfers' threads is free. A task that is cancelled before its
+ * turn is answered at once.
  */
 void
 image_pool_run_transfer (ImagePool *self,

@@ -5,7 +5,8 @@
 
 G_BEGIN_DECLS
 
-/* The threads of a store. Work that blocks is done there, one GTask each; it touches nothing but its own request. */
+/* The threads of a store. Work that blocks is done there, one GTask each; it touches nothing but
+ * its own request. */
 
 typedef struct _ImagePool ImagePool;
 

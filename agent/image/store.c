@@ -101,8 +101,8 @@ image_store_create_async (ImageStore          *self,
  * image_store_create_finish:
  * @self: a store
  * @result: what @callback was given
- * @error: AGENT_ERROR_CONFLICT when the id belongs, or belonged, to another image; AGENT_ERROR_INVALID for a record
- *   that cannot be one; any of those in store.h
+ * @error: AGENT_ERROR_CONFLICT when the id belongs, or belonged, to another image;
+ *   AGENT_ERROR_INVALID for a record that cannot be one; any of those in store.h
  *
  * Returns: whether the record is there
  */
@@ -146,8 +146,9 @@ image_store_upload_async (ImageStore          *self,
  * image_store_upload_finish:
  * @self: a store
  * @result: what @callback was given
- * @error: AGENT_ERROR_NOT_FOUND when there is no such image; AGENT_ERROR_NO_SPACE; AGENT_ERROR_CONFLICT when it holds
- *   other bytes, or is lost; what @source said; any of those in store.h. The caller removes the image then.
+ * @error: AGENT_ERROR_NOT_FOUND when there is no such image; AGENT_ERROR_NO_SPACE;
+ *   AGENT_ERROR_CONFLICT when it holds other bytes, or is lost; what @source said; any of those in
+ *   store.h. The caller removes the image then.
  *
  * An image that holds these very bytes already is a success.
  *

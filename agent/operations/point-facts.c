@@ -153,8 +153,9 @@ quick_backup_decide (gpointer user_data, const char *last_step, gboolean ended)
       return (Recovery) { RECOVERY_WAIT, NULL, "the guest has to be asked whether its point is there" };
     case POINT_TAKEN:
       return (Recovery) { RECOVERY_RESUME,
-                          ended && g_strcmp0 (last_step, "record-point") == 0 ? "create-images"
-                                                                             : "rename-layers",
+                          (ended && strcmp (last_step, "record-point") == 0)
+                          || strcmp (last_step, "check-quiesce") == 0 ? "check-quiesce"
+                                                                     : "rename-layers",
                           "the point was taken" };
     case POINT_NOT_TAKEN:
     default:

@@ -56,6 +56,7 @@ quick_backup_freeze (GTask *step, gpointer user_data)
                                                        "the guest is not attached any more"));
       return;
     }
+  /* Freezing says so itself when no agent's socket is known. */
   g_task_set_task_data (step, job, NULL);
   g_clear_object (&job->quiesce);
   job->quiesce = quiesce_new (job->guest, config->freeze_timeout_ms, config->thaw_after_ms);
@@ -146,6 +147,19 @@ quick_backup_cont (GTask *step, gpointer user_data)
     set_run_state (step, job, "cont");
 }
 
+/* The policy is kept to the end: nothing goes up as consistent that may not be. The point stays, told as not quiesced. */
+void
+quick_backup_check_quiesce (GTask *step, gpointer user_data)
+{
+  QuickBackup *job = user_data;
+
+  if (job->frozen)
+    quick_backup_step_done (step);
+  else
+    quick_backup_step_failed (step, agent_error_new (AGENT_ERROR_GUEST, NULL,
+                              "the guest's filesystems did not stay frozen over the point"));
+}
+
 /* How long the guest may have stood still. */
 static void
 tell_window (QuickBackup *job)
@@ -163,6 +177,9 @@ on_thawed (GObject *source, GAsyncResult *result, gpointer user_data)
   GError *error = NULL;
 
   tell_window (job);
+  /* Only the thaw tells whether somebody in the guest had thawed before it. */
+  job->frozen = job->frozen && quiesce_still_frozen (job->quiesce);
+  quick_backup_save_plan (job, operation_get_plan (job->operation));
   if (quiesce_thaw_finish (AGENT_QUIESCE (source), result, &error))
     quick_backup_step_done (step);
   else

@@ -9,29 +9,81 @@
 
 #include "fields.h"
 
+static gboolean
+has_naming (QuickBackup *job, gboolean (*is_of_kind) (Naming naming))
+{
+  for (guint i = 0; i < job->disks->len; i++)
+    if (is_of_kind (((DiskPlan *) g_ptr_array_index (job->disks, i))->naming))
+      return TRUE;
+  return FALSE;
+}
+
+static gboolean
+has_jobs (gpointer job)
+{
+  return ((QuickBackup *) job)->jobs[0] != NULL;
+}
+
+static gboolean
+is_adopted (Naming naming)
+{
+  return naming == NAMING_ADOPT;
+}
+
+static gboolean
+adopts (gpointer job)
+{
+  return has_naming (job, is_adopted);
+}
+
+static gboolean
+is_published_early (Naming naming)
+{
+  return !naming_needs_stop (naming);
+}
+
+static gboolean
+publishes_early (gpointer job)
+{
+  return has_naming (job, is_published_early);
+}
+
+static gboolean
+requires_quiesce (gpointer job)
+{
+  return ((QuickBackup *) job)->quiesce_policy == QUIESCE_REQUIRE;
+}
+
+static gboolean
+uploads (gpointer job)
+{
+  return ((QuickBackup *) job)->uploads->len > 0;
+}
+
 /* The order keeps the name invariant (README.md). From "freeze" to "thaw" the guest may stand still: these steps are
  * held, nothing slow stands between them, and each is repeatable, since a restart finds only that the window was open. */
 static const Step quick_backup_steps[] = {
-  /* name               starts                        when             cleans up after   held */
-  { "end-jobs",         quick_backup_end_jobs,        STEP_FORWARD,    NULL,             FALSE },
-  { "create-files",     quick_backup_create_files,    STEP_FORWARD,    NULL,             FALSE },
-  { "adopt-names",      quick_backup_adopt_names,     STEP_FORWARD,    NULL,             FALSE },
-  { "open-overlays",    quick_backup_open_overlays,   STEP_FORWARD,    NULL,             FALSE },
-  { "publish-early",    quick_backup_publish_early,   STEP_FORWARD,    NULL,             FALSE },
-  { "settle-caches",    quick_backup_settle_caches,   STEP_FORWARD,    NULL,             TRUE },
-  { "freeze",           quick_backup_freeze,          STEP_FORWARD,    NULL,             TRUE },
-  { "stop",             quick_backup_stop,            STEP_FORWARD,    NULL,             TRUE },
-  { "take-point",       quick_backup_take_point,      STEP_FORWARD,    NULL,             TRUE },
-  { "swap-disks",       quick_backup_swap_disks,      STEP_FORWARD,    NULL,             TRUE },
-  { "rename-layers",    quick_backup_rename_layers,   STEP_ALWAYS,     "take-point",     TRUE },
-  { "publish-late",     quick_backup_publish_late,    STEP_ALWAYS,     "take-point",     TRUE },
-  { "cont",             quick_backup_cont,            STEP_ALWAYS,     "stop",           TRUE },
-  { "thaw",             quick_backup_thaw,            STEP_ALWAYS,     "freeze",         TRUE },
-  { "record-point",     quick_backup_record_point,    STEP_ALWAYS,     "take-point",     FALSE },
-  { "create-images",    quick_backup_create_images,   STEP_FORWARD,    NULL,             FALSE },
-  { "upload",           quick_backup_upload,          STEP_FORWARD,    NULL,             FALSE },
-  { "delete-images",    quick_backup_delete_images,   STEP_ON_FAILURE, "create-images",  FALSE },
-  { "withdraw",         quick_backup_withdraw,        STEP_ON_FAILURE, "create-files",   FALSE },
+  /* name               starts                        when             cleans up after   held   needed if */
+  { "end-jobs",         quick_backup_end_jobs,        STEP_FORWARD,    NULL,             FALSE, has_jobs },
+  { "create-files",     quick_backup_create_files,    STEP_FORWARD,    NULL,             FALSE, NULL },
+  { "adopt-names",      quick_backup_adopt_names,     STEP_FORWARD,    NULL,             FALSE, adopts },
+  { "open-overlays",    quick_backup_open_overlays,   STEP_FORWARD,    NULL,             FALSE, NULL },
+  { "publish-early",    quick_backup_publish_early,   STEP_FORWARD,    NULL,             FALSE, publishes_early },
+  { "settle-caches",    quick_backup_settle_caches,   STEP_FORWARD,    NULL,             TRUE,  NULL },
+  { "freeze",           quick_backup_freeze,          STEP_FORWARD,    NULL,             TRUE,  NULL },
+  { "stop",             quick_backup_stop,            STEP_FORWARD,    NULL,             TRUE,  NULL },
+  { "take-point",       quick_backup_take_point,      STEP_FORWARD,    NULL,             TRUE,  NULL },
+  { "swap-disks",       quick_backup_swap_disks,      STEP_FORWARD,    NULL,             TRUE,  NULL },
+  { "rename-layers",    quick_backup_rename_layers,   STEP_ALWAYS,     "take-point",     TRUE,  NULL },
+  { "publish-late",     quick_backup_publish_late,    STEP_ALWAYS,     "take-point",     TRUE,  NULL },
+  { "cont",             quick_backup_cont,            STEP_ALWAYS,     "stop",           TRUE,  NULL },
+  { "thaw",             quick_backup_thaw,            STEP_ALWAYS,     "freeze",         TRUE,  NULL },
+  { "record-point",     quick_backup_record_point,    STEP_ALWAYS,     "take-point",     FALSE, NULL },
+  { "check-quiesce",    quick_backup_check_quiesce,   STEP_FORWARD,    NULL,             FALSE, requires_quiesce },
+  { "create-images",    quick_backup_create_images,   STEP_FORWARD,    NULL,             FALSE, uploads },
+  { "upload",           quick_backup_upload,          STEP_FORWARD,    NULL,             FALSE, uploads },
+  { "delete-images",    quick_backup_delete_images,   STEP_ON_FAILURE, "create-images",  FALSE, NULL },
+  { "withdraw",         quick_backup_withdraw,        STEP_ON_FAILURE, "create-files",   FALSE, NULL },
   { NULL }
 };
 

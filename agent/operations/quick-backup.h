@@ -85,6 +85,7 @@ void quick_backup_freeze         (GTask *step, gpointer job);   /* point-pause.c
 void quick_backup_stop           (GTask *step, gpointer job);
 void quick_backup_cont           (GTask *step, gpointer job);
 void quick_backup_thaw           (GTask *step, gpointer job);
+void quick_backup_check_quiesce  (GTask *step, gpointer job);
 void quick_backup_record_point   (GTask *step, gpointer job);   /* point-record.c */
 void quick_backup_create_images  (GTask *step, gpointer job);   /* upload.c */
 void quick_backup_upload         (GTask *step, gpointer job);

@@ -209,6 +209,15 @@ leaves_iothread_when_stopped (Disk *disk)
   return FALSE;
 }
 
+/* Relative, so that a chain can be moved with its folder; QEMU takes what stands before a colon for a protocol. */
+static char *
+backing_name_of (const char *layer)
+{
+  g_autofree char *file = g_path_get_basename (layer);
+
+  return strchr (file, ':') != NULL ? g_strconcat ("./", file, NULL) : g_steal_pointer (&file);
+}
+
 static gboolean
 choose_naming (Disk *disk, const char *layer, gboolean reopen_kills, Naming *naming,
                GError **error)
@@ -276,7 +285,7 @@ snapshot_plan_disk (Disk *disk, guint index, GPtrArray *entries, const SnapshotR
     {
       self->layer = g_steal_pointer (&names.layer);
       self->link_layer = !names.layer_exists;
-      self->backing_name = g_path_get_basename (self->layer);
+      self->backing_name = backing_name_of (self->layer);
     }
   names_choice_clear (&names);
   if (!choose_naming (disk, self->layer, reopen_kills, &self->naming, error))

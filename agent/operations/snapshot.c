@@ -163,8 +163,7 @@ make_plan (Preparation *self, GError **error)
     return NULL;
   job->jobs = g_strv_builder_end (ending);
   job->name = g_strdup (self->request->name);
-  job->quiesce_policy = guest_get_config (self->guest)->agent != NULL ? self->request->quiesce
-                                                                     : QUIESCE_NONE;
+  job->quiesce_policy = self->request->quiesce;
   job->was_running = g_strcmp0 (guest_get_run_state (self->guest), "running") == 0;
   job->pid = guest_get_pid (self->guest);
   job->start_time = (gint64) guest_get_start_time (self->guest);

@@ -84,6 +84,10 @@ access_new (const Config  *config,
   return g_steal_pointer (&self);
 }
 
+/**
+ * access_free:
+ * @self: (transfer full): the rules
+ */
 void
 access_free (Access *self)
 {

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 #define REQUEST_ID_MAX 255
+#define PEER           "qsnapd-peer"
 
 /* Who asks: process, user and group on a Unix socket, else the address. */
 static char *
@@ -28,14 +29,9 @@ describe_peer (SoupServerMessage *message)
   return g_strdup_printf ("address %s", host != NULL ? host : "unknown");
 }
 
-/**
- * answer_set_request_id:
- * @message: a request whose headers have come
- *
- * Takes the caller's name for the request, if it has a fit one, or makes one.
- */
-void
-answer_set_request_id (SoupServerMessage *message)
+/* The caller's name for the request, if it has a fit one, or a new name. */
+static char *
+name_request (SoupServerMessage *message)
 {
   const char *given = soup_message_headers_get_one (
     soup_server_message_get_request_headers (message), REQUEST_ID_HEADER);
@@ -44,11 +40,24 @@ answer_set_request_id (SoupServerMessage *message)
 
   for (const char *c = given; fit && *c != '\0'; c++)
     fit = g_ascii_isalnum (*c) || strchr ("-_.", *c) != NULL;
+  if (fit)
+    return g_strdup (given);
 
-  if (!fit)
-    uuid = g_uuid_string_random ();
-  g_object_set_data_full (G_OBJECT (message), REQUEST_ID_HEADER,
-                          fit ? g_strdup (given) : g_strconcat ("req-", uuid, NULL), g_free);
+  uuid = g_uuid_string_random ();
+  return g_strconcat ("req-", uuid, NULL);
+}
+
+/**
+ * answer_prepare:
+ * @message: a request whose headers have come
+ *
+ * Notes its name and its sender while there is a connection to ask.
+ */
+void
+answer_prepare (SoupServerMessage *message)
+{
+  g_object_set_data_full (G_OBJECT (message), REQUEST_ID_HEADER, name_request (message), g_free);
+  g_object_set_data_full (G_OBJECT (message), PEER, describe_peer (message), g_free);
 }
 
 /* libsoup drops what was set before it has sent a "100 Continue": that is why it is done here. */
@@ -56,10 +65,9 @@ static void
 set_headers (SoupServerMessage *message)
 {
   SoupMessageHeaders *headers = soup_server_message_get_response_headers (message);
-  const char *id = g_object_get_data (G_OBJECT (message), REQUEST_ID_HEADER);
 
-  if (id != NULL)
-    soup_message_headers_replace (headers, REQUEST_ID_HEADER, id);
+  soup_message_headers_replace (headers, REQUEST_ID_HEADER,
+                                g_object_get_data (G_OBJECT (message), REQUEST_ID_HEADER));
   soup_message_headers_replace (headers, "Cache-Control", "no-store");
   /* libsoup 3.2 never closes a kept connection that the client has closed. */
   soup_message_headers_replace (headers, "Connection", "close");
@@ -71,9 +79,9 @@ log_answer (SoupServerMessage *message,
 {
   const char *method = soup_server_message_get_method (message);
   const char *id = g_object_get_data (G_OBJECT (message), REQUEST_ID_HEADER);
+  const char *peer = g_object_get_data (G_OBJECT (message), PEER);
   GUri *uri = soup_server_message_get_uri (message);
   g_autofree char *path = g_strescape (g_uri_get_path (uri), NULL);
-  g_autofree char *peer = describe_peer (message);
 
   /* Looking is of interest to who looks for a fault; doing, to everybody. */
   if (g_str_equal (method, "GET"))
@@ -84,7 +92,7 @@ log_answer (SoupServerMessage *message,
 
 /**
  * answer_json:
- * @message: what to answer
+ * @message: what to answer; was prepared
  * @status: an HTTP status
  * @body: (transfer full) (nullable): the body
  *

@@ -10,8 +10,8 @@ G_BEGIN_DECLS
 
 /* What a client is told, in the one form that all answers have. */
 
-/* Notes what the request is called, for its answer and for the log. */
-void answer_set_request_id (SoupServerMessage *message);
+/* Notes what the request is called and who asks, for its answer and for the log. */
+void answer_prepare (SoupServerMessage *message);
 
 /* @body: (transfer full) (nullable) */
 void answer_json      (SoupServerMessage *message, guint status, JsonNode *body);

@@ -9,6 +9,10 @@
 
 #include <string.h>
 
+/**
+ * guests_list:
+ * @request: (transfer full): GET /v1/guests
+ */
 void
 guests_list (Request *request)
 {
@@ -151,6 +155,10 @@ guest_attached (GObject      *source,
                        request_location ("guests", guest_get_id (guest)), guest_to_json (guest));
 }
 
+/**
+ * guests_attach:
+ * @request: (transfer full): POST /v1/guests: waits until the guest is attached, or cannot be
+ */
 void
 guests_attach (Request *request)
 {
@@ -164,6 +172,10 @@ guests_attach (Request *request)
                                  request_get_cancellable (request), guest_attached, request);
 }
 
+/**
+ * guest_show:
+ * @request: (transfer full): GET /v1/guests/{guest}
+ */
 void
 guest_show (Request *request)
 {
@@ -173,6 +185,10 @@ guest_show (Request *request)
     request_answer (request, SOUP_STATUS_OK, guest_to_json (guest));
 }
 
+/**
+ * guest_detach:
+ * @request: (transfer full): DELETE /v1/guests/{guest}
+ */
 void
 guest_detach (Request *request)
 {
@@ -204,6 +220,10 @@ disks_known (GObject      *source,
     request_answer (request, SOUP_STATUS_OK, answer_wrap ("disks", disks));
 }
 
+/**
+ * guest_disks:
+ * @request: (transfer full): GET /v1/guests/{guest}/disks
+ */
 void
 guest_disks (Request *request)
 {

@@ -24,6 +24,10 @@ count_running (GPtrArray *operations)
   return running;
 }
 
+/**
+ * health_show:
+ * @request: (transfer full): GET /v1/health
+ */
 void
 health_show (Request *request)
 {

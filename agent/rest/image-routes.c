@@ -30,6 +30,10 @@ images_known (GObject      *source,
                   answer_wrap ("images", json_node_init_array (json_node_alloc (), array)));
 }
 
+/**
+ * images_list:
+ * @request: (transfer full): GET /v1/images
+ */
 void
 images_list (Request *request)
 {
@@ -52,6 +56,10 @@ image_known (GObject      *source,
     request_answer (request, SOUP_STATUS_OK, image_info_to_json (image));
 }
 
+/**
+ * image_show:
+ * @request: (transfer full): GET /v1/images/{image}
+ */
 void
 image_show (Request *request)
 {
@@ -74,6 +82,10 @@ image_deleted (GObject      *source,
     request_answer_error (request, g_steal_pointer (&error));
 }
 
+/**
+ * image_delete:
+ * @request: (transfer full): DELETE /v1/images/{image}
+ */
 void
 image_delete (Request *request)
 {

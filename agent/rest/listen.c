@@ -180,6 +180,12 @@ listen_unix (const char  *path,
   return g_steal_pointer (&socket);
 }
 
+/**
+ * socket_file_remove:
+ * @file: (transfer full): what listen_unix() gave
+ *
+ * Removes the file, unless another one stands there by now.
+ */
 void
 socket_file_remove (SocketFile *file)
 {

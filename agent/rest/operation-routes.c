@@ -24,6 +24,10 @@ parse_state (const char      *word,
   return FALSE;
 }
 
+/**
+ * operations_list:
+ * @request: (transfer full): GET /v1/operations
+ */
 void
 operations_list (Request *request)
 {
@@ -88,6 +92,10 @@ operation_waited (GObject      *source,
     request_answer_error (request, g_steal_pointer (&error));
 }
 
+/**
+ * operation_show:
+ * @request: (transfer full): GET /v1/operations/{operation}: at once, or when it is over
+ */
 void
 operation_show (Request *request)
 {
@@ -114,6 +122,10 @@ operation_show (Request *request)
                           operation_waited, request);
 }
 
+/**
+ * operation_cancel:
+ * @request: (transfer full): DELETE /v1/operations/{operation}
+ */
 void
 operation_cancel (Request *request)
 {

@@ -76,7 +76,9 @@ request_end (Request *self)
 {
   g_source_destroy (self->hang_up);
   g_source_unref (self->hang_up);
-  soup_server_message_unpause (self->message);
+  /* There is nothing to go on with when the server has been stopped meanwhile. */
+  if (soup_server_message_get_socket (self->message) != NULL)
+    soup_server_message_unpause (self->message);
   g_ptr_array_remove (self->waiting, self->cancellable);
   g_ptr_array_unref (self->waiting);
   g_object_unref (self->cancellable);
@@ -88,24 +90,49 @@ request_end (Request *self)
   g_free (self);
 }
 
+/**
+ * request_get_operations:
+ * @self: a request
+ *
+ * Returns: (transfer none): who does the work
+ */
 Operations *
 request_get_operations (Request *self)
 {
   return self->operations;
 }
 
+/**
+ * request_get_cancellable:
+ * @self: a request
+ *
+ * Returns: (transfer none): cancelled when the client hangs up or the server stops
+ */
 GCancellable *
 request_get_cancellable (Request *self)
 {
   return self->cancellable;
 }
 
+/**
+ * request_get_name:
+ * @self: a request
+ *
+ * Returns: (nullable): what stands in the path where its pattern has {}, decoded
+ */
 const char *
 request_get_name (Request *self)
 {
   return self->name;
 }
 
+/**
+ * request_get_query:
+ * @self: a request
+ * @key: one of its route's parameters
+ *
+ * Returns: (nullable): the parameter, decoded
+ */
 const char *
 request_get_query (Request    *self,
                    const char *key)
@@ -113,6 +140,13 @@ request_get_query (Request    *self,
   return self->query != NULL ? g_hash_table_lookup (self->query, key) : NULL;
 }
 
+/**
+ * request_get_header:
+ * @self: a request
+ * @header: a header's name
+ *
+ * Returns: (nullable): the header
+ */
 const char *
 request_get_header (Request    *self,
                     const char *header)
@@ -121,6 +155,12 @@ request_get_header (Request    *self,
     soup_server_message_get_request_headers (self->message), header);
 }
 
+/**
+ * request_get_body:
+ * @self: a request
+ *
+ * Returns: (transfer none): the body; an empty object when none came
+ */
 JsonObject *
 request_get_body (Request *self)
 {
@@ -191,6 +231,13 @@ request_answer_error (Request *self,
   request_end (self);
 }
 
+/**
+ * request_location:
+ * @kind: "guests" or "operations"
+ * @id: the id of one of them
+ *
+ * Returns: (transfer full): its path
+ */
 char *
 request_location (const char *kind,
                   const char *id)

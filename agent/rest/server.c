@@ -153,7 +153,7 @@ handle_headers (SoupServer        *soup,
   g_autoptr (GError) error = NULL;
   const Route *route;
 
-  answer_set_request_id (message);
+  answer_prepare (message);
   if (!access_check (self->access, message, &error))
     refuse (message, g_steal_pointer (&error));
   else if ((route = find_route (message, &name)) == NULL)

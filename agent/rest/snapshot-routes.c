@@ -11,6 +11,10 @@
 
 #define KEY_LENGTH_MAX 255
 
+/**
+ * snapshots_list:
+ * @request: (transfer full): GET /v1/guests/{guest}/snapshots
+ */
 void
 snapshots_list (Request *request)
 {
@@ -60,6 +64,10 @@ check_key (const char  *key,
   return FALSE;
 }
 
+/**
+ * snapshots_take:
+ * @request: (transfer full): POST /v1/guests/{guest}/snapshots: answered when it has begun
+ */
 void
 snapshots_take (Request *request)
 {

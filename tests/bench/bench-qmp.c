@@ -20,12 +20,15 @@
 #define EVENTS    50000    /* fewer than a listener keeps: fetching is slower than reading */
 #define IN_FLIGHT 32
 
-#define GREETING  "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 0, \"minor\": 0, \"major\": 1}, " \
-                  "\"package\": \"\"}, \"capabilities\": [\"oob\"]}}\r\n"
-#define ANSWER    "{\"return\": {\"status\": \"running\", \"singlestep\": false, \"running\": true}, " \
-                  "\"id\": %s}\r\n"
-#define EVENT     "{\"timestamp\": {\"seconds\": 1700000000, \"microseconds\": 123456}, \"event\": " \
-                  "\"JOB_STATUS_CHANGE\", \"data\": {\"status\": \"running\", \"id\": \"job0\"}}\r\n"
+#define GREETING \
+  "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 0, \"minor\": 0, \"major\": 1}, " \
+  "\"package\": \"\"}, \"capabilities\": [\"oob\"]}}\r\n"
+#define ANSWER \
+  "{\"return\": {\"status\": \"running\", \"singlestep\": false, \"running\": true}, " \
+  "\"id\": %s}\r\n"
+#define EVENT \
+  "{\"timestamp\": {\"seconds\": 1700000000, \"microseconds\": 123456}, " \
+  "\"event\": \"JOB_STATUS_CHANGE\", \"data\": {\"status\": \"running\", \"id\": \"job0\"}}\r\n"
 
 /* --- the server --- */
 
@@ -177,7 +180,8 @@ raw_commands (int fd)
   for (guint i = 1; i <= COMMANDS; i++)
     {
       char line[100];
-      int length = g_snprintf (line, sizeof line, "{\"execute\": \"query-status\", \"id\": %u}\n", i);
+      int length = g_snprintf (line, sizeof line,
+                               "{\"execute\": \"query-status\", \"id\": %u}\n", i);
 
       write_all (fd, line, (gsize) length);
       read_lines (fd, 1);
@@ -389,7 +393,7 @@ print_table (Cost  (*costs)[N_MEASURED],
       cpu = median (cpus, rounds);
       if (measured[i].beside == i)
         base = cpu;
-      g_print ("%-40s %12.0f %12.0f %10.2f %10.2f\n", measured[i].name, times / wall,
+      g_print ("%-40s %12.0f %12.0f %10.3f %10.2f\n", measured[i].name, times / wall,
                times / walls[rounds - 1], cpu / times * 1e6, cpu / base);
     }
 }

@@ -3,66 +3,21 @@
 /* Knows how to follow a script. It reads with json-glib, so that it shares no code with what it
  * tests. */
 
-#include "peer.h"
+#include "peer-private.h"
 
 #include <string.h>
 #include <sys/socket.h>
 
 #include <gio/gunixsocketaddress.h>
-#include <json-glib/json-glib.h>
-
-#include "vocabulary.h"
 
 #define PATIENCE_S 20
-
-typedef enum
-{
-  STEP_SAY,
-  STEP_EXPECT,
-  STEP_ANSWER,
-  STEP_HOLD,
-  STEP_EXPECT_HANGUP,
-  STEP_HANG_UP,
-} StepKind;
-
-typedef struct
-{
-  StepKind    kind;
-  GBytes     *bytes;            /* SAY */
-  const char *verb;             /* EXPECT: "execute" or "exec-oob" */
-  char       *command;          /* EXPECT */
-  JsonNode   *arguments;        /* EXPECT: NULL for anything */
-  guint       nth;              /* EXPECT, ANSWER: which command */
-  char       *body;             /* ANSWER: the member that is not the id */
-} Step;
-
-struct _Peer
-{
-  gboolean         agent;
-  GIOStream       *other_end;   /* until it is taken */
-  GSocketListener *listener;
-  GSocketAddress  *address;
-  GIOStream       *stream;
-  GSource         *readable;
-  GSource         *writable;
-  GQueue           steps;       /* of Step */
-  guint            expected;    /* commands in the script so far */
-  GPtrArray       *ids;         /* of JsonNode, NULL where a command had none; by command */
-  GString         *input;
-  GByteArray      *output;
-  guint            sent;        /* how much of @output is gone */
-  gboolean         client_gone;
-  guint            scheduled;   /* source that runs the script */
-};
-
-#define NEGOTIATION G_MAXUINT
 
 static void run (Peer *self);
 
 static void
 step_free (gpointer data)
 {
-  Step *step = data;
+  PeerStep *step = data;
 
   g_clear_pointer (&step->bytes, g_bytes_unref);
   g_clear_pointer (&step->arguments, json_node_unref);
@@ -81,7 +36,7 @@ id_free (gpointer id)
 static char *
 describe (Peer *self)
 {
-  Step *step = g_queue_peek_head (&self->steps);
+  PeerStep *step = g_queue_peek_head (&self->steps);
 
   if (step == NULL)
     return g_strdup ("nothing more");
@@ -99,17 +54,6 @@ describe (Peer *self)
     default:
       return g_strdup ("a client");
     }
-}
-
-static JsonNode *
-parse (const char *text)
-{
-  g_autoptr (GError) error = NULL;
-  JsonNode *node = json_from_string (text, &error);
-
-  if (node == NULL)
-    g_error ("bad JSON %s: %s", text, error != NULL ? error->message : "empty");
-  return node;
 }
 
 /* --- the link --- */
@@ -211,8 +155,8 @@ begin (Peer      *self,
 /* --- the script --- */
 
 static void
-answer (Peer *self,
-        Step *step)
+answer (Peer     *self,
+        PeerStep *step)
 {
   JsonNode *id = NULL;
   g_autofree char *id_text = NULL;
@@ -234,11 +178,11 @@ answer (Peer *self,
 
 static void
 check_command (Peer       *self,
-               Step       *step,
+               PeerStep   *step,
                const char *line)
 {
   /* In front of a sync a guest agent's client sends byte 0xFF. */
-  g_autoptr (JsonNode) node = parse (self->agent && (guchar) *line == 0xff ? line + 1 : line);
+  g_autoptr (JsonNode) node = peer_parse (self->agent && (guchar) *line == 0xff ? line + 1 : line);
   JsonObject *command = json_node_get_object (node);
   JsonNode *arguments = json_object_get_member (command, "arguments");
   JsonNode *id = json_object_get_member (command, "id");
@@ -260,8 +204,8 @@ check_command (Peer       *self,
 }
 
 static gboolean
-take_line (Peer *self,
-           Step *step)
+take_line (Peer     *self,
+           PeerStep *step)
 {
   const char *end = memchr (self->input->str, '\n', self->input->len);
   g_autofree char *line = NULL;
@@ -276,8 +220,8 @@ take_line (Peer *self,
 
 /* FALSE when the step has to wait. */
 static gboolean
-do_step (Peer *self,
-         Step *step)
+do_step (Peer     *self,
+         PeerStep *step)
 {
   switch (step->kind)
     {
@@ -305,7 +249,7 @@ do_step (Peer *self,
 static gboolean
 is_on_hold (Peer *self)
 {
-  Step *step = g_queue_peek_head (&self->steps);
+  PeerStep *step = g_queue_peek_head (&self->steps);
 
   return step != NULL && step->kind == STEP_HOLD;
 }
@@ -313,7 +257,7 @@ is_on_hold (Peer *self)
 static void
 run (Peer *self)
 {
-  Step *step;
+  PeerStep *step;
 
   if (self->stream == NULL)
     return;
@@ -352,31 +296,16 @@ run_once (gpointer user_data)
   return G_SOURCE_REMOVE;
 }
 
-static Step *
-add (Peer     *self,
-     StepKind  kind)
+PeerStep *
+peer_add_step (Peer         *self,
+               PeerStepKind  kind)
 {
-  Step *step = g_new0 (Step, 1);
+  PeerStep *step = g_new0 (PeerStep, 1);
 
   step->kind = kind;
   g_queue_push_tail (&self->steps, step);
   if (self->scheduled == 0)
     self->scheduled = g_idle_add_full (G_PRIORITY_DEFAULT, run_once, self, NULL);
-  return step;
-}
-
-static Step *
-add_expectation (Peer       *self,
-                 const char *verb,
-                 const char *command,
-                 JsonNode   *arguments)
-{
-  Step *step = add (self, STEP_EXPECT);
-
-  step->verb = verb;
-  step->command = g_strdup (command);
-  step->arguments = arguments;
-  step->nth = self->expected++;
   return step;
 }
 
@@ -470,120 +399,6 @@ peer_get_address (Peer *self)
   return G_SOCKET_CONNECTABLE (self->address);
 }
 
-void
-peer_greet (Peer *self)
-{
-  Step *step;
-
-  peer_say (self, PEER_GREETING);
-  add_expectation (self, "execute", "qmp_capabilities", parse ("{\"enable\": [\"oob\"]}"));
-  step = add (self, STEP_ANSWER);
-  step->body = g_strdup ("\"return\": {}");
-  step->nth = NEGOTIATION;
-  self->expected = 0;
-}
-
-void
-peer_say_bytes (Peer       *self,
-                const void *bytes,
-                gsize       length)
-{
-  add (self, STEP_SAY)->bytes = g_bytes_new (bytes, length);
-}
-
-void
-peer_say (Peer       *self,
-          const char *text)
-{
-  peer_say_bytes (self, text, strlen (text));
-}
-
-void
-peer_event (Peer       *self,
-            const char *name,
-            const char *data)
-{
-  g_autoptr (JsonNode) node = data != NULL ? parse (data) : NULL;
-  g_autofree char *line = NULL;
-
-  vocabulary_check_event (name, node);
-  line = g_strdup_printf ("{\"timestamp\": {\"seconds\": 1700000000, \"microseconds\": 123456}, "
-                          "\"event\": \"%s\"%s%s}\r\n", name, data != NULL ? ", \"data\": " : "",
-                          data != NULL ? data : "");
-  peer_say (self, line);
-}
-
-void
-peer_expect (Peer       *self,
-             const char *command,
-             const char *arguments)
-{
-  JsonNode *node = arguments != NULL ? parse (arguments) : NULL;
-
-  if (!self->agent)
-    vocabulary_check_command (command, node);
-  add_expectation (self, "execute", command, node);
-}
-
-void
-peer_expect_unknown (Peer       *self,
-                     const char *command)
-{
-  vocabulary_check_unknown (command);
-  add_expectation (self, "execute", command, NULL);
-}
-
-void
-peer_expect_oob (Peer       *self,
-                 const char *command)
-{
-  vocabulary_check_command (command, NULL);
-  add_expectation (self, "exec-oob", command, NULL);
-}
-
-static void
-add_answer (Peer  *self,
-            guint  nth,
-            char  *body)
-{
-  Step *step = add (self, STEP_ANSWER);
-
-  g_assert_cmpuint (nth, <, self->expected);
-  step->nth = nth;
-  step->body = body;
-}
-
-void
-peer_return_to (Peer       *self,
-                guint       nth,
-                const char *value)
-{
-  add_answer (self, nth, g_strdup_printf ("\"return\": %s", value));
-}
-
-void
-peer_return (Peer       *self,
-             const char *value)
-{
-  peer_return_to (self, self->expected - 1, value);
-}
-
-void
-peer_refuse (Peer       *self,
-             const char *error_class,
-             const char *description)
-{
-  add_answer (self, self->expected - 1,
-              g_strdup_printf ("\"error\": {\"class\": \"%s\", \"desc\": \"%s\"}", error_class,
-                               description));
-}
-
-void
-peer_hold (Peer *self)
-{
-  add (self, STEP_HOLD);
-}
-
 static gboolean
 on_out_of_patience (gpointer user_data)
 {
@@ -603,18 +418,6 @@ peer_go (Peer *self)
   g_source_remove (patience);
   step_free (g_queue_pop_head (&self->steps));
   run (self);
-}
-
-void
-peer_expect_hangup (Peer *self)
-{
-  add (self, STEP_EXPECT_HANGUP);
-}
-
-void
-peer_hang_up (Peer *self)
-{
-  add (self, STEP_HANG_UP);
 }
 
 void

@@ -12,6 +12,7 @@ import subprocess
 import pytest
 
 from support.daemon import Daemon, program
+from support.machine import wait_until
 
 TOKEN = 'correct-horse-battery-staple'
 
@@ -57,6 +58,21 @@ def test_interrupt_ends_it_too(tmp_path):
     os.kill(daemon.pid, signal.SIGINT)
     assert daemon.wait() == 0
     daemon.assert_clean()
+
+
+@pytest.mark.parametrize('write', [1, 3, 5])
+def test_dying_at_a_journal_write(tmp_path, peer, write):
+    """What tests of recovery build on: the daemon can be made to die at any of its durable writes."""
+    daemon = Daemon(tmp_path / 'd', env={'QSNAPD_TEST_KILL_AT_JOURNAL_WRITE': str(write)})
+    daemon.start(ready=False)
+    with pytest.raises((OSError, TimeoutError)):
+        wait_until(lambda: daemon.socket.exists() or daemon.process.poll(), 'it listens, or is gone')
+        daemon.attach(peer.qmp_path, id='web')
+        daemon.snapshot('web', image='none')
+    assert daemon.wait() == -signal.SIGKILL
+    daemon.env = {}
+    with daemon:
+        assert daemon.get('/v1/health').status == 200
 
 
 def test_a_dead_socket_is_replaced(tmp_path):

@@ -49,8 +49,8 @@ class UnixConnection(http.client.HTTPConnection):
 
     def connect(self):
         self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self.path)            # with a timeout it would not wait for a full queue
         self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
 
 
 class Daemon:
@@ -58,7 +58,8 @@ class Daemon:
 
     options   settings over the defaults, {'snapshot.quiesce': 'try'}
     args      more words for its command line
-    env       more of its environment
+    env       more of its environment; {'QSNAPD_TEST_KILL_AT_JOURNAL_WRITE': '7'}: it dies as by kill()
+              when it is about to make its seventh durable write
 
     It can be started again, also after kill(): the journal stays. stop() fails when the daemon has
     logged what it must not: a sanitizer's report, or a GLib critical.

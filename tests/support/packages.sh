@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
 #
 # Debian's packages by need; to be sourced. A list has one package a line (A|B: either will do), and
 # then what it is for.

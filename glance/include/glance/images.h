@@ -8,8 +8,9 @@
 
 G_BEGIN_DECLS
 
-/* One image service. All calls block and may come from any thread, several at once; a cancellable ends them at any
- * moment. Errors are GLANCE_ERROR, G_IO_ERROR_CANCELLED, or those of a GlanceBody as they are. */
+/* One image service. All calls block and may come from any thread, several at once; a cancellable
+ * ends them at any moment. Errors are GLANCE_ERROR, G_IO_ERROR_CANCELLED, or those of a GlanceBody
+ * as they are. */
 
 #define GLANCE_TYPE_IMAGES (glance_images_get_type ())
 G_DECLARE_FINAL_TYPE (GlanceImages, glance_images, GLANCE, IMAGES, GObject)
@@ -21,12 +22,13 @@ typedef struct
   const char *ca_file;          /* (nullable): PEM; otherwise the system's certificates */
   guint       connect_ms;       /* [10000] until a connection stands */
   guint       stall_s;          /* [60] without a byte, in either direction */
-  guint       settle_ms;        /* [60000] until an image has left "saving" */
+  guint       settle_ms;        /* [as stall_s] until an image has left "saving" */
   guint       backoff_ms;       /* [1000] before the second attempt; doubled for each further one */
 } GlanceSettings;
 
 /* @token: (nullable): nobody asks who we are. */
-GlanceImages *glance_images_new    (const GlanceSettings *settings, GlanceToken *token, GError **error)
+GlanceImages *glance_images_new    (const GlanceSettings *settings, GlanceToken *token,
+                                    GError **error)
                                     G_GNUC_WARN_UNUSED_RESULT;
 
 /* Success also when the image is there already, made of the same record. */

@@ -17,7 +17,8 @@ struct _GlanceTokenInterface
   char *(*get) (GlanceToken *self, const char *refused, GCancellable *cancellable, GError **error);
 };
 
-char        *glance_token_get      (GlanceToken *self, const char *refused, GCancellable *cancellable,
+char        *glance_token_get      (GlanceToken *self, const char *refused,
+                                    GCancellable *cancellable,
                                     GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* A token that somebody else writes into a file, and renews there. */

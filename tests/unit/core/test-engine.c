@@ -500,6 +500,13 @@ test_open_of_another_version (Fixture       *fixture,
     }
 }
 
+static void
+fail_on_row (JournalRow *row,
+             gpointer    user_data)
+{
+  g_test_fail_printf ("there is such a row");
+}
+
 /* A workflow whose recovery does as the test says. */
 typedef struct
 {
@@ -558,11 +565,18 @@ patient_decide (gpointer    user_data,
   return patient->recovery;
 }
 
+static gboolean
+patient_never (gpointer user_data)
+{
+  return FALSE;
+}
+
 static const Step patient_steps[] = {
-  { "first", patient_run, STEP_FORWARD, NULL,    FALSE },
-  { "clean", patient_run, STEP_ALWAYS,  "first", FALSE },
-  { "last",  patient_run, STEP_FORWARD, NULL,    FALSE },
-  { NULL,    NULL,        STEP_FORWARD, NULL,    FALSE },
+  { "first", patient_run, STEP_FORWARD, NULL,    FALSE, NULL },
+  { "clean", patient_run, STEP_ALWAYS,  "first", FALSE, NULL },
+  { "spare", patient_run, STEP_FORWARD, NULL,    FALSE, patient_never },
+  { "last",  patient_run, STEP_FORWARD, NULL,    FALSE, NULL },
+  { NULL,    NULL,        STEP_FORWARD, NULL,    FALSE, NULL },
 };
 
 static const Workflow patient_workflow = {
@@ -643,6 +657,22 @@ test_resumed_from_earlier (Fixture       *fixture,
   g_string_free (patient.history, TRUE);
 }
 
+/* A step that the plan has no use for is neither run nor written down. */
+static void
+test_needless_step (Fixture       *fixture,
+                    gconstpointer  data)
+{
+  Patient patient = { { RECOVERY_RESUME, "first", "once more" }, 0, NULL, NULL };
+  Operation *operation = load_patient (fixture, &patient);
+
+  recover_and_show (fixture, operation, "\"state\":\"succeeded\"");
+  g_assert_cmpstr (patient.history->str, ==, "first clean last ");
+  g_assert_true (journal_read (fixture->toy.journal, fail_on_row, NULL, NULL,
+                               "SELECT 1 FROM steps WHERE name = 'spare' AND begun_us IS NOT NULL",
+                               ""));
+  g_string_free (patient.history, TRUE);
+}
+
 /* The guest comes back while a run that did not find it is still on its way to say so. */
 static void
 test_recover_while_recovering (Fixture       *fixture,
@@ -663,7 +693,7 @@ test_recover_while_recovering (Fixture       *fixture,
 static void
 test_unsound_tables (void)
 {
-#define STEP(name, when, cleans_up) { name, patient_run, when, cleans_up, FALSE }
+#define STEP(name, when, cleans_up) { name, patient_run, when, cleans_up, FALSE, NULL }
   static const Step steps[][3] = {
     { STEP ("a", STEP_FORWARD, NULL), STEP ("a", STEP_FORWARD, NULL) },
     { STEP ("a", STEP_FORWARD, NULL), STEP ("b", STEP_ALWAYS, NULL) },
@@ -714,6 +744,7 @@ main (int    argc,
   ADD ("open-of-another-version", test_open_of_another_version);
   ADD ("decisions", test_decisions);
   ADD ("resumed-from-earlier", test_resumed_from_earlier);
+  ADD ("needless-step", test_needless_step);
   ADD ("recover-while-recovering", test_recover_while_recovering);
   g_test_add_func ("/engine/unsound-tables", test_unsound_tables);
 

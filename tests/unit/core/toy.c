@@ -172,18 +172,18 @@ begin (GTask    *task,
 }
 
 static const Step toy_steps[] = {
-  { "create-overlays", begin, STEP_FORWARD,    NULL,              FALSE },
-  { "freeze",          begin, STEP_FORWARD,    NULL,              TRUE  },
-  { "stop",            begin, STEP_FORWARD,    NULL,              TRUE  },
-  { "take-point",      begin, STEP_FORWARD,    NULL,              TRUE  },
-  { "cont",            begin, STEP_ALWAYS,     "stop",            TRUE  },
-  { "thaw",            begin, STEP_ALWAYS,     "freeze",          TRUE  },
-  { "record-point",    begin, STEP_ALWAYS,     "take-point",      FALSE },
-  { "create-images",   begin, STEP_FORWARD,    NULL,              FALSE },
-  { "upload",          begin, STEP_FORWARD,    NULL,              FALSE },
-  { "delete-images",   begin, STEP_ON_FAILURE, "create-images",   FALSE },
-  { "drop-overlays",   begin, STEP_ON_FAILURE, "create-overlays", FALSE },
-  { NULL,              NULL,  STEP_FORWARD,    NULL,              FALSE },
+  { "create-overlays", begin, STEP_FORWARD,    NULL,              FALSE, NULL },
+  { "freeze",          begin, STEP_FORWARD,    NULL,              TRUE, NULL },
+  { "stop",            begin, STEP_FORWARD,    NULL,              TRUE, NULL },
+  { "take-point",      begin, STEP_FORWARD,    NULL,              TRUE, NULL },
+  { "cont",            begin, STEP_ALWAYS,     "stop",            TRUE, NULL },
+  { "thaw",            begin, STEP_ALWAYS,     "freeze",          TRUE, NULL },
+  { "record-point",    begin, STEP_ALWAYS,     "take-point",      FALSE, NULL },
+  { "create-images",   begin, STEP_FORWARD,    NULL,              FALSE, NULL },
+  { "upload",          begin, STEP_FORWARD,    NULL,              FALSE, NULL },
+  { "delete-images",   begin, STEP_ON_FAILURE, "create-images",   FALSE, NULL },
+  { "drop-overlays",   begin, STEP_ON_FAILURE, "create-overlays", FALSE, NULL },
+  { NULL,              NULL,  STEP_FORWARD,    NULL,              FALSE, NULL },
 };
 
 static gpointer

@@ -3,8 +3,8 @@
 
 #include <gio/gio.h>
 
-/* An image service on loopback that keeps records and hashes, and fails as it is told to: for what a real one cannot be
- * made to do. It answers from threads of its own. */
+/* An image service on loopback that keeps records and hashes, and fails as it is told to: for what
+ * a real one cannot be made to do. It answers from threads of its own. */
 
 typedef struct _FakeGlance FakeGlance;
 
@@ -23,7 +23,8 @@ typedef enum
   FAKE_STALL,                   /* say nothing more until the other side goes away */
 } FakeEnd;
 
-/* What happens to the next request of @method, in place of what is right. Strings are not copied. */
+/* What happens to the next request of @method, in place of what is right. Strings are not
+ * copied. */
 typedef struct
 {
   const char   *method;
@@ -32,7 +33,8 @@ typedef struct
   FakeEnd       end;
   guint         status;
   const char   *text;           /* (nullable): the body; the service's own when NULL */
-  const char   *becomes;        /* (nullable): the image's status from then on, its bytes as they came */
+  const char   *becomes;        /* (nullable): the image's status from then on,
+      its bytes as they came */
   const char   *then;           /* (nullable): its status after one more GET */
   gboolean      spoil;          /* other hashes than those of the bytes */
   GCancellable *cancel;         /* (nullable): cancelled when it happens */
@@ -49,11 +51,13 @@ void        fake_glance_set_token (FakeGlance *self, const char *token);
 /* As uwsgi: never sends "100 Continue". */
 void        fake_glance_be_mute   (FakeGlance *self);
 /* An image of any record, as if created by somebody else. */
-void        fake_glance_add_image (FakeGlance *self, const char *id, const char *json, const char *status);
+void        fake_glance_add_image (FakeGlance *self, const char *id, const char *json,
+                                   const char *status);
 
 /* What it saw. */
 guint       fake_glance_count     (FakeGlance *self, const char *method);
 guint       fake_glance_get_connections (FakeGlance *self);
-char       *fake_glance_get_header (FakeGlance *self, const char *name);        /* of the last request */
+char       *fake_glance_get_header (FakeGlance *self,
+                                    const char *name);        /* of the last request */
 /* (nullable): NULL when there is no such image. */
 char       *fake_glance_get_status (FakeGlance *self, const char *id);

@@ -26,7 +26,11 @@ pattern_read (gpointer   data,
     g_cancellable_cancel (self->cancellable);
 
   for (gsize i = 0; i < n; i++)
-    ((guint8 *) buffer)[i] = (guint8) ((self->position + (gint64) i) * 7 + ((self->position + (gint64) i) >> 9));
+    {
+      gint64 at = self->position + (gint64) i;
+
+      ((guint8 *) buffer)[i] = (guint8) (at * 7 + (at >> 9));
+    }
   self->position += (gint64) n;
 
   return (gssize) n;

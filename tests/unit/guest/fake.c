@@ -10,8 +10,8 @@
 #include <string.h>
 
 #define GREETING \
-  "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 22, \"minor\": 2, \"major\": 7}, \"package\": \"\"}, " \
-  "\"capabilities\": []}}"
+  "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 22, \"minor\": 2, \"major\": 7}, " \
+  "\"package\": \"\"}, \"capabilities\": []}}"
 
 #define COMMAND(name) \
   "{\"name\": \"" name "\", \"meta-type\": \"command\", \"arg-type\": \"0\", \"ret-type\": \"0\"}, "
@@ -21,8 +21,9 @@ static const char schema_daemon[] =
   "{\"name\": \"0\", \"meta-type\": \"object\", \"members\": []}]";
 
 static const char schema_system[] =
-  "[" COMMAND ("query-jobs") COMMAND ("query-qmp-schema") COMMAND ("query-status") COMMAND ("query-uuid")
-  COMMAND ("query-name") "{\"name\": \"0\", \"meta-type\": \"object\", \"members\": []}]";
+  "[" COMMAND ("query-jobs") COMMAND ("query-qmp-schema")
+  COMMAND ("query-status") COMMAND ("query-uuid") COMMAND ("query-name")
+  "{\"name\": \"0\", \"meta-type\": \"object\", \"members\": []}]";
 
 typedef struct
 {
@@ -39,7 +40,8 @@ say_to (GIOStream  *stream,
   g_autofree char *text = g_strconcat (line, "\n", NULL);
 
   /* Who has left does not hear it. */
-  g_output_stream_write_all (g_io_stream_get_output_stream (stream), text, strlen (text), NULL, NULL, NULL);
+  g_output_stream_write_all (g_io_stream_get_output_stream (stream), text, strlen (text), NULL,
+                             NULL, NULL);
 }
 
 void
@@ -80,9 +82,11 @@ answer_monitor (Fake       *self,
   if (g_str_equal (command, "query-uuid"))
     return g_strdup_printf ("{\"UUID\": \"%s\"}", self->uuid);
   if (g_str_equal (command, "query-name"))
-    return self->name != NULL ? g_strdup_printf ("{\"name\": \"%s\"}", self->name) : g_strdup ("{}");
+    return self->name != NULL ? g_strdup_printf ("{\"name\": \"%s\"}", self->name)
+                              : g_strdup ("{}");
   if (g_str_equal (command, "query-status"))
-    return g_strdup_printf ("{\"status\": \"%s\", \"singlestep\": false, \"running\": false}", self->status);
+    return g_strdup_printf ("{\"status\": \"%s\", \"singlestep\": false, \"running\": false}",
+                            self->status);
 
   return NULL;
 }
@@ -136,6 +140,8 @@ answer (Fake       *self,
   g_autofree char *line = NULL;
 
   g_string_append_printf (self->heard, "%s ", command);
+  if (g_str_equal (command, "query-status") && self->next_status != NULL)
+    say_to (stream, "{\"event\": \"STOP\", \"timestamp\": {\"seconds\": 1, \"microseconds\": 2}}");
   if (g_strcmp0 (self->silent_on, command) == 0)
     return;
 
@@ -147,19 +153,25 @@ answer (Fake       *self,
     }
 
   if (!refuses (self, command))
-    value = self->is_agent ? answer_agent (self, command, json_object_has_member (message, "arguments")
-                                                            ? json_object_get_object_member (message, "arguments")
-                                                            : NULL)
-                           : answer_monitor (self, command);
+    value = self->is_agent
+                ? answer_agent (self, command,
+                                json_object_has_member (message, "arguments")
+                                    ? json_object_get_object_member (message, "arguments")
+                                    : NULL)
+                : answer_monitor (self, command);
 
   if (value != NULL)
     line = g_strdup_printf ("%s{\"return\": %s%s}",
                             g_str_equal (command, "guest-sync-delimited") ? "\xff" : "", value,
                             id != NULL ? id : "");
   else
-    line = g_strdup_printf ("{\"error\": {\"class\": \"GenericError\", \"desc\": \"not this time\"}%s}",
-                            id != NULL ? id : "");
+    line = g_strdup_printf (
+        "{\"error\": {\"class\": \"GenericError\", \"desc\": \"not this time\"}%s}",
+        id != NULL ? id : "");
   say_to (stream, line);
+
+  if (g_str_equal (command, "query-status") && self->next_status != NULL)
+    self->status = g_steal_pointer (&self->next_status);
 }
 
 /* --- Links --- */

@@ -5,8 +5,8 @@
 
 G_BEGIN_DECLS
 
-/* A monitor or guest agent on a Unix socket that can be met again and again, in the main loop of the
- * test, and behaves as the test wants. For talks that follow a script there is tests/peer. */
+/* A monitor or guest agent on a Unix socket that can be met again and again, in the main loop of
+ * the test, and behaves as the test wants. For talks that follow a script there is tests/peer. */
 
 typedef enum
 {
@@ -26,6 +26,7 @@ typedef struct
   const char     *uuid;
   const char     *name;
   const char     *status;
+  const char     *next_status;  /* (nullable): after the next answer, with an event before it */
   gboolean        storage_daemon;
 
   /* What an agent does. */

@@ -195,42 +195,69 @@ kill_and_wait (GSubprocess *process)
   await_result (&result);
 }
 
+/* Which program to test with, where the installed one will not do. */
+static const char *
+program (const char *variable,
+         const char *installed)
+{
+  const char *named = g_getenv (variable);
+
+  return named != NULL && named[0] != '\0' ? named : installed;
+}
+
 GSubprocess *
 spawn_qemu (const char *socket,
-            const char *first,
-            ...)
+            const char *name,
+            const char *uuid)
 {
   g_autoptr (GPtrArray) argv = g_ptr_array_new ();
   g_autofree char *qmp = g_strdup_printf ("unix:%s,server=on,wait=off", socket);
-  const char *argument;
-  va_list more;
 
-  g_ptr_array_add (argv, (gpointer) "qemu-system-x86_64");
-  g_ptr_array_add (argv, (gpointer) "-S");
-  g_ptr_array_add (argv, (gpointer) "-display");
-  g_ptr_array_add (argv, (gpointer) "none");
-  g_ptr_array_add (argv, (gpointer) "-nodefaults");
-  g_ptr_array_add (argv, (gpointer) "-accel");
-  g_ptr_array_add (argv, (gpointer) "tcg");
-  g_ptr_array_add (argv, (gpointer) "-m");
-  g_ptr_array_add (argv, (gpointer) "16");
-  g_ptr_array_add (argv, (gpointer) "-qmp");
-  g_ptr_array_add (argv, qmp);
+  const char *const fixed[] = {
+    program ("QEMU", "qemu-system-x86_64"), "-S", "-nodefaults", "-display", "none",
+    "-accel", "tcg", "-m", "16", "-qmp", qmp,
+  };
 
-  va_start (more, first);
-  for (argument = first; argument != NULL; argument = va_arg (more, const char *))
-    g_ptr_array_add (argv, (gpointer) argument);
-  va_end (more);
+  for (guint i = 0; i < G_N_ELEMENTS (fixed); i++)
+    g_ptr_array_add (argv, (gpointer) fixed[i]);
+  if (name != NULL)
+    {
+      g_ptr_array_add (argv, (gpointer) "-name");
+      g_ptr_array_add (argv, (gpointer) name);
+    }
+  if (uuid != NULL)
+    {
+      g_ptr_array_add (argv, (gpointer) "-uuid");
+      g_ptr_array_add (argv, (gpointer) uuid);
+    }
   g_ptr_array_add (argv, NULL);
 
   return spawn ((const char *const *) argv->pdata);
+}
+
+static GSubprocess *
+spawn_daemon_on (const char *chardev)
+{
+  const char *argv[] = {
+    program ("QSD", "qemu-storage-daemon"), "--chardev", chardev, "--monitor", "chardev=c", NULL
+  };
+
+  return spawn (argv);
 }
 
 GSubprocess *
 spawn_daemon (const char *socket)
 {
   g_autofree char *chardev = g_strdup_printf ("socket,id=c,path=%s,server=on,wait=off", socket);
-  const char *argv[] = { "qemu-storage-daemon", "--chardev", chardev, "--monitor", "chardev=c", NULL };
 
-  return spawn (argv);
+  return spawn_daemon_on (chardev);
+}
+
+GSubprocess *
+spawn_daemon_tcp (guint16 port)
+{
+  g_autofree char *chardev =
+    g_strdup_printf ("socket,id=c,host=127.0.0.1,port=%u,server=on,wait=off", port);
+
+  return spawn_daemon_on (chardev);
 }

@@ -33,8 +33,11 @@ GuestConfig *config_for   (const char *id, const char *monitor);
 /* A process that ends with the test. */
 GSubprocess *spawn        (const char *const *argv);
 void         kill_and_wait (GSubprocess *process);
-/* Starts a QEMU that runs no guest, or a storage daemon; NULL when it is not installed, and the test is skipped. */
-GSubprocess *spawn_qemu   (const char *socket, const char *first, ...) G_GNUC_NULL_TERMINATED;
+/* Starts a QEMU that runs no guest, or a storage daemon; NULL when it is not installed, and the
+ * test is skipped. */
+GSubprocess *spawn_qemu   (const char *socket, const char *name, const char *uuid);
 GSubprocess *spawn_daemon (const char *socket);
+/* The same on 127.0.0.1. */
+GSubprocess *spawn_daemon_tcp (guint16 port);
 
 G_END_DECLS

@@ -193,14 +193,14 @@ test_another_guest (Fixture       *fixture,
     const char *uuid, *name, *other_uuid, *other_name;
     gboolean    same;
   } cases[] = {
-    { UUID_A, "a",  UUID_B, "a",  FALSE, FALSE },
-    { UUID_A, "a",  UUID_A, "b",  FALSE, TRUE  },       /* renamed */
-    { UUID_A, "a",  NULL,   "a",  FALSE, FALSE },
-    { NULL,   "a",  NULL,   "b",  FALSE, FALSE },
-    { NULL,   "a",  NULL,   "a",  FALSE, TRUE  },
-    { NULL,   "a",  UUID_B, "a",  FALSE, FALSE },
+    { UUID_A, "a",  UUID_B, "a",  FALSE },
+    { UUID_A, "a",  UUID_A, "b",  TRUE  },       /* renamed */
+    { UUID_A, "a",  NULL,   "a",  FALSE },
+    { NULL,   "a",  NULL,   "b",  FALSE },
+    { NULL,   "a",  NULL,   "a",  TRUE  },
+    { NULL,   "a",  UUID_B, "a",  FALSE },
     { NULL,   NULL, NULL,   NULL, TRUE  },       /* weak: nothing to tell them apart */
-    { NULL,   NULL, NULL,   "b",  FALSE, FALSE },
+    { NULL,   NULL, NULL,   "b",  FALSE },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
@@ -401,6 +401,12 @@ is_running (gpointer user_data)
   return g_strcmp0 (guest_get_run_state (user_data), "running") == 0;
 }
 
+static gboolean
+is_paused (gpointer user_data)
+{
+  return g_strcmp0 (guest_get_run_state (user_data), "paused") == 0;
+}
+
 static void
 count_event (Guest          *guest,
              const QmpEvent *event,
@@ -439,6 +445,27 @@ test_run_state (Fixture       *fixture,
   run_for (50);
   g_assert_cmpuint (events, ==, 101);
   g_assert_cmpuint (fake_count (fake, "query-status"), <=, 4);
+}
+
+/* What is asked too early is asked again: at the first question, and at each later one. */
+static void
+test_run_state_overtaken (Fixture       *fixture,
+                          gconstpointer  data)
+{
+  g_autoptr (Fake) fake = fake_new_monitor (fixture->socket);
+  g_autoptr (Guest) guest = NULL;
+
+  fake->status = "inmigrate";
+  fake->next_status = "running";
+  guest = start_guest (fixture);
+  await_state (guest, GUEST_ATTACHED);
+  run_until (is_running, guest, 5000, "the guest is seen running");
+
+  fake->status = "paused";
+  fake->next_status = "running";
+  fake_say (fake, "{\"event\": \"STOP\", \"timestamp\": {\"seconds\": 1, \"microseconds\": 2}}");
+  run_until (is_paused, guest, 5000, "the guest is seen paused");
+  run_until (is_running, guest, 5000, "the guest is seen running again");
 }
 
 static void
@@ -501,20 +528,23 @@ test_json (Fixture       *fixture,
   g_assert_cmpstr (json_object_get_string_member (object, "monitor"), ==, fixture->socket);
   g_assert_cmpstr (json_object_get_string_member (object, "agent"), ==, fixture->config->agent);
   g_assert_cmpint (json_object_get_int_member (object, "pid"), ==, getpid ());
-  g_assert_true (g_str_has_prefix (json_object_get_string_member (object, "qemu_version"), "7.2.22"));
+  g_assert_true (
+      g_str_has_prefix (json_object_get_string_member (object, "qemu_version"), "7.2.22"));
   g_assert_cmpstr (json_object_get_string_member (object, "origin"), ==, "config");
   g_assert_true (json_object_get_null_member (object, "error"));
   g_assert_false (json_object_get_boolean_member (object, "allow_format_change"));
   g_assert_true (json_object_get_null_member (object, "overlay_folder"));
-  g_assert_cmpuint (json_object_get_size (json_object_get_object_member (object, "image_refs")), ==, 0);
+  g_assert_cmpuint (json_object_get_size (json_object_get_object_member (object, "image_refs")), ==,
+                    0);
 
   guest_stop (guest);
   again = guest_to_json (guest);
   object = json_node_get_object (again);
   g_assert_cmpstr (json_object_get_string_member (object, "state"), ==, "gone");
   g_assert_true (json_object_get_null_member (object, "pid"));
-  g_assert_cmpstr (json_object_get_string_member (json_object_get_object_member (object, "error"), "code"),
-                   ==, "unavailable");
+  g_assert_cmpstr (
+      json_object_get_string_member (json_object_get_object_member (object, "error"), "code"), ==,
+      "unavailable");
 }
 
 int
@@ -539,6 +569,7 @@ main (int    argc,
   ADD ("/guest/socket/missing", NULL, test_no_socket);
   ADD ("/guest/socket/dead", NULL, test_dead_socket);
   ADD ("/guest/run-state", NULL, test_run_state);
+  ADD ("/guest/run-state/overtaken", NULL, test_run_state_overtaken);
   ADD ("/guest/stop-anywhere", NULL, test_stop_anywhere);
   ADD ("/guest/json", NULL, test_json);
 #undef ADD

@@ -54,8 +54,8 @@ test_empty (void)
   g_assert_no_error (error);
 }
 
-/* Another command, sent right after the first of the batch, shows that the second is not sent before
- * the first is answered. */
+/* Another command, sent right after the first of the batch, shows that the second waits for the
+ * answer to the first. */
 static void
 test_in_order_and_again (void)
 {

@@ -316,6 +316,7 @@ test_real (void)
   g_autofree char *folder = NULL;
   g_autofree char *path = NULL;
   g_autofree char *pid_file = NULL;
+  g_autofree char *state_file = NULL;
   g_autoptr (GSocketAddress) address = NULL;
   g_autoptr (QmpGuestAgent) agent = NULL;
   g_autoptr (GError) error = NULL;
@@ -333,6 +334,7 @@ test_real (void)
   g_assert_no_error (error);
   path = g_build_filename (folder, "qga", NULL);
   pid_file = g_build_filename (folder, "pid", NULL);
+  state_file = g_build_filename (folder, "qga.state", NULL);
   g_subprocess_launcher_set_child_setup (launcher, die_with_parent, NULL, NULL);
   process = g_subprocess_launcher_spawn (launcher, &error, program, "-m", "unix-listen", "-p", path,
                                          "-t", folder, "-f", pid_file,
@@ -367,7 +369,8 @@ test_real (void)
   sync_settle ();
   g_unlink (path);
   g_unlink (pid_file);
-  g_rmdir (folder);
+  g_unlink (state_file);
+  g_assert_cmpint (g_rmdir (folder), ==, 0);
 }
 
 int

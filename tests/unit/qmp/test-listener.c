@@ -290,7 +290,8 @@ test_full_queue (void)
   GString *text = g_string_new (NULL);
 
   for (guint i = 0; i < QUEUE_MAX + 3; i++)
-    g_string_append_printf (text, "{\"event\": \"" JOB_EVENT "\", \"data\": {\"id\": \"%u\"}}\n", i);
+    g_string_append_printf (text,
+                            "{\"event\": \"" JOB_EVENT "\", \"data\": {\"id\": \"%u\"}}\n", i);
   peer_say_bytes (peer, text->str, text->len);
   g_string_free (text, TRUE);
   read_all (peer, client);
@@ -312,9 +313,9 @@ test_large_events (void)
 
   for (guint i = 0; i < 3; i++)
     {
-      g_autofree char *id = g_strdup_printf ("%u%s", i, large);
-
-      say_job (peer, id, "created");
+      peer_say (peer, "{\"event\": \"" JOB_EVENT "\", \"data\": {\"id\": \"");
+      peer_say (peer, large);
+      peer_say (peer, "\"}}\n");
     }
   read_all (peer, client);
   g_assert_cmpuint (qmp_listener_get_lost (listener), ==, 1);

@@ -21,6 +21,9 @@ typedef enum
  * gone. */
 typedef void (*StepStart) (GTask *step, gpointer job);
 
+/* Pure: from the plan, which does not change its mind. */
+typedef gboolean (*StepIsNeeded) (gpointer job);
+
 typedef struct
 {
   const char *name;
@@ -29,6 +32,8 @@ typedef struct
   const char *cleans_up;        /* a forward step above, even if it failed; NULL for those */
   gboolean    held;             /* guest I/O stands still: no journal write and no cancel between
                                  * this step and a held one behind it */
+  StepIsNeeded is_needed;       /* (nullable): a forward step that the plan has no use for is passed
+                                 * over, and costs no write */
 } Step;
 
 /* What to do with an operation that the journal says is not over. */

@@ -13,10 +13,10 @@ G_BEGIN_DECLS
 
 typedef struct
 {
-  char      *path;              /* (nullable): absolute; NULL when it is no local file (nbd:, rbd:, json:) */
+  char      *path;              /* (nullable): absolute; NULL: no local file, or a part of one */
   char      *driver;            /* of the protocol node: "file", "host_device", ... */
   char      *format;            /* "qcow2", "raw", ... */
-  char      *node;              /* the format node (the protocol node where there is no format node) */
+  char      *node;              /* the format node, or where there is none the protocol node */
   char      *file_node;
   gboolean   auto_named;        /* the format node's name is QEMU's own */
   gboolean   read_only;
@@ -34,20 +34,21 @@ typedef struct
 
 typedef struct
 {
-  char      *name;              /* what people call it: drive id, device id, node name or device path */
+  char      *name;              /* what people call it: id of drive or device, node, file */
   GPtrArray *aliases;           /* of char *: all that name it */
   char      *root;              /* the node the device is on: a filter, or the active layer's */
   char      *published;         /* (nullable): the path to start the guest from */
   char      *skipped;           /* (nullable): why no snapshot concerns it: empty, read-only, ... */
-  GPtrArray *layers;            /* of Layer: [0] the active one; empty when skipped for having none */
+  GPtrArray *layers;            /* of Layer: [0] the active one; empty without a medium */
   char      *io_status;         /* (nullable) */
 } Disk;
 
 void       disk_free            (Disk *disk);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Disk, disk_free)
 
-/* The disks of a graph. @folder: QEMU's working folder, for relative names (nullable: they are then no local
- * files). @exports: for a storage daemon: the node names that it exports (nullable). Pure; FileFacts are not filled. */
+/* The disks of a graph. @folder: QEMU's working folder, for relative names (nullable: they are then
+ * no local files). @exports: for a storage daemon: the node names that it exports (nullable). Pure;
+ * FileFacts are not filled. */
 GPtrArray *disks_from_graph     (QmpGraph *graph, const char *folder, const char *const *exports);
 
 /* Fills in FileFacts and the published names. Blocking. */

@@ -5,8 +5,9 @@
 
 G_BEGIN_DECLS
 
-/* The few things that are done to files, each durable when it returns, each a success when it is found done. They
- * block: call them from a worker thread. Errors: AGENT_ERROR CONFLICT, NO_SPACE, INTERNAL with the path and errno's words. */
+/* The few things that are done to files, each durable when it returns, each a success when it is
+ * found done. They block: call them from a worker thread. Errors: AGENT_ERROR CONFLICT, NO_SPACE,
+ * INTERNAL with the path and errno's words. */
 
 /* Which file a path names now. Symbolic links are followed. */
 typedef struct
@@ -22,16 +23,18 @@ typedef struct
 /* FALSE without error when nothing is there. */
 gboolean files_look        (const char *path, FileFacts *facts, GError **error);
 
-/* Gives the file (@dev, @ino) that @from names the second name @to. AGENT_ERROR_CONFLICT when either is another file. */
+/* Gives the file (@dev, @ino) that @from names the second name @to. AGENT_ERROR_CONFLICT when
+ * either is another file. */
 gboolean files_link        (const char *from, const char *to, guint64 dev, guint64 ino,
                             GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* Writes a new file (O_EXCL) with owner, mode and security label of @like; nothing is left behind on failure. */
+/* Writes a new file (O_EXCL) with owner, mode and security label of @like; nothing is left behind
+ * on failure. */
 gboolean files_create      (const char *path, GBytes *contents, const char *like, FileFacts *facts,
                             GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* Makes @published name the file that @layer names: link to a temporary name, rename over, fsync of the folder. @published must be
- * the inode @old_ino or already the new one (0: it need not be there). */
+/* Makes @published name the file that @layer names: link to a temporary name, rename over, fsync of
+ * the folder. @published must be the inode @old_ino or already the new one (0: or nothing). */
 gboolean files_publish     (const char *layer, const char *published, guint64 old_ino,
                             GError **error) G_GNUC_WARN_UNUSED_RESULT;
 

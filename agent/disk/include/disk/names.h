@@ -5,8 +5,8 @@
 
 G_BEGIN_DECLS
 
-/* Names on disk. A disk is started from one published name, `disk`. Each layer has a name of its own for life,
- * `disk.0`, `disk.1`, ...; `disk` is one more hard link to the active one. */
+/* Names on disk. A disk is started from one published name, `disk`. Each layer has a name of its
+ * own for life, `disk.0`, `disk.1`, ...; `disk` is one more hard link to the active one. */
 
 /* "/a/disk.qcow2.12" -> "/a/disk.qcow2" and 12; FALSE when @path ends in no ".NUMBER". */
 gboolean  names_split_layer     (const char *path, char **published, guint *number);
@@ -36,8 +36,8 @@ void      names_choice_clear    (NamesChoice *choice);
 /* Chooses names for the active file (@dev, @ino), which people call @published: pure. */
 void      names_choose          (const char *published, guint64 dev, guint64 ino,
                                  GPtrArray *entries, NamesChoice *choice);
-/* What people call the disk whose active file QEMU opened as @path: @path, or, when that is a layer name
- * and `disk` is the same file, `disk`. Pure. */
+/* What people call the disk whose active file QEMU opened as @path: @path, or, when that is a layer
+ * name and `disk` is the same file, `disk`. Pure. */
 char     *names_published       (const char *path, guint64 dev, guint64 ino, GPtrArray *entries);
 
 G_END_DECLS

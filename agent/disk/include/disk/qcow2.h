@@ -5,8 +5,9 @@
 
 G_BEGIN_DECLS
 
-/* The qcow2 header, as far as we need it (docs/interop/qcow2.txt of QEMU). Nothing in it is trusted: each
- * field is checked against the bytes given and against bounds before it is believed. */
+/* The qcow2 header, as far as we need it (docs/interop/qcow2.txt of QEMU). Nothing in it is
+ * trusted: each field is checked against the bytes given and against bounds before it is believed.
+ * */
 
 typedef struct
 {
@@ -32,9 +33,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (Qcow2Header, qcow2_header_free)
 Qcow2Header *qcow2_header_parse (GBytes *head, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 Qcow2Header *qcow2_header_read  (int fd, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* A whole new image file, empty, version 3, 64 KiB clusters, no extended L2, over @backing_name (as it shall stand in
- * the header, relative to the image's folder or absolute). @virtual_size: bytes, a multiple of 512. Its bytes are metadata
- * only: the cost follows the table of @virtual_size, 8 bytes for each 512 MiB. */
+/* A whole new image file, empty, version 3, 64 KiB clusters, no extended L2, over @backing_name (as
+ * it shall stand in the header, relative to the image's folder or absolute). @virtual_size: bytes,
+ * a multiple of 512. Its bytes are metadata only: the cost follows the table of @virtual_size, 8
+ * bytes for each 512 MiB. */
 GBytes      *qcow2_empty_overlay (guint64 virtual_size, const char *backing_name,
                                   const char *backing_format, GError **error)
                                   G_GNUC_WARN_UNUSED_RESULT;

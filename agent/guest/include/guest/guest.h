@@ -13,10 +13,11 @@ G_BEGIN_DECLS
  *           |             ^
  *           +-> refused --+---------> connecting ...      (another guest speaks there)
  *
- * An attached guest may be refused later, when it turns out to be attached already under another name.
+ * An attached guest is refused later when it turns out to be attached already under another name.
  *
- * One guest: its monitor's address, its link while there is one, and who it is. "Connecting" lasts for
- * one try; while the next one is waited for, the guest is gone or refused, with the error that says why. */
+ * One guest: its monitor's address, its link while there is one, and who it is. "Connecting" lasts
+ * for one try; while the next one is waited for, the guest is gone or refused, with the error that
+ * says why. */
 typedef enum
 {
   GUEST_CONNECTING,
@@ -43,27 +44,27 @@ typedef enum
 #define TYPE_GUEST (guest_get_type ())
 G_DECLARE_FINAL_TYPE (Guest, guest, AGENT, GUEST, GObject)
 
-/* Signals: "state-changed" (Guest *self): attached, gone or refused, after link and identity are settled, or
- *            another error than before; not for each try;
+/* Signals: "state-changed" (Guest *self): attached, gone or refused, after link and identity are
+ *            settled, or another error than before; not for each try;
  *          "run-state-changed" (Guest *self);
  *          "event" (Guest *self, const QmpEvent *event): each event of an attached guest. */
 
 Guest             *guest_new            (const GuestConfig *config, QmpFeatureCache *cache);
-void               guest_start          (Guest *self);          /* connects, and again with back-off */
-void               guest_stop           (Guest *self);          /* lets go; QEMU does not notice */
-void               guest_retry          (Guest *self);          /* its socket has come: do not wait */
+void               guest_start          (Guest *self);  /* connects, and again with back-off */
+void               guest_stop           (Guest *self);  /* lets go; QEMU does not notice */
+void               guest_retry          (Guest *self);  /* its socket has come: do not wait */
 
-const char        *guest_get_id         (Guest *self);          /* how requests name it; stable once it
-                                                                 * was attached, a guess before */
-const char        *guest_get_name       (Guest *self);          /* (nullable): QEMU's -name */
-const char        *guest_get_uuid       (Guest *self);          /* (nullable): QEMU's -uuid */
+/* How requests name it; stable once it was attached, a guess before. */
+const char        *guest_get_id         (Guest *self);
+const char        *guest_get_name       (Guest *self);  /* (nullable): QEMU's -name */
+const char        *guest_get_uuid       (Guest *self);  /* (nullable): QEMU's -uuid */
 GuestState         guest_get_state      (Guest *self);
 GuestKind          guest_get_kind       (Guest *self);
 GuestOrigin        guest_get_origin     (Guest *self);
-const GError      *guest_get_error      (Guest *self);          /* (nullable): why it is not attached */
+const GError      *guest_get_error      (Guest *self);  /* (nullable): why it is not attached */
 const GuestConfig *guest_get_config     (Guest *self);
-const char        *guest_get_run_state  (Guest *self);          /* "running", "paused", "inmigrate", ...;
-                                                                 * kept by events; NULL for a storage daemon */
+/* "running", "paused", "inmigrate", ...; kept by events; NULL for a storage daemon. */
+const char        *guest_get_run_state  (Guest *self);
 /* NULL while not attached. */
 QmpClient         *guest_get_client     (Guest *self);
 QmpFeatures       *guest_get_features   (Guest *self);

@@ -6,14 +6,14 @@
 
 G_BEGIN_DECLS
 
-/* All guests: those of the configuration, those that were attached by request (kept in the journal), and those
- * whose sockets came up where we watch. */
+/* All guests: those of the configuration, those that were attached by request (kept in the
+ * journal), and those whose sockets came up where we watch. */
 
 #define TYPE_GUEST_REGISTRY (guest_registry_get_type ())
 G_DECLARE_FINAL_TYPE (GuestRegistry, guest_registry, AGENT, GUEST_REGISTRY, GObject)
 
-/* Signal "guest-changed" (GuestRegistry *self, Guest *guest): attached, gone, refused, or removed, which one that
- * guest_registry_list() does not have any more is. */
+/* Signal "guest-changed" (GuestRegistry *self, Guest *guest): attached, gone, refused or removed; a
+ * removed one is no more in guest_registry_list(). */
 
 GuestRegistry *guest_registry_new     (Journal *journal);
 /* Attaches what @config and the journal name, and begins to watch. */
@@ -21,8 +21,9 @@ gboolean       guest_registry_start   (GuestRegistry *self, const Config *config
                                        GError **error) G_GNUC_WARN_UNUSED_RESULT;
 void           guest_registry_stop    (GuestRegistry *self);
 
-/* Attaches by request: waits until the guest is attached, or for its error; the latter leaves nothing behind.
- * AGENT_ERROR: INVALID, CONFLICT (its id or socket is taken), UNAVAILABLE, TIMEOUT, GUEST. */
+/* Attaches by request: waits until the guest is attached, or for its error; the latter leaves
+ * nothing behind. AGENT_ERROR: INVALID, CONFLICT (its id or socket is taken), UNAVAILABLE, TIMEOUT,
+ * GUEST. */
 void           guest_registry_attach_async  (GuestRegistry *self, const GuestConfig *config,
                                              GCancellable *cancellable,
                                              GAsyncReadyCallback callback, gpointer user_data);
@@ -32,9 +33,11 @@ Guest         *guest_registry_attach_finish (GuestRegistry *self, GAsyncResult *
 gboolean       guest_registry_detach  (GuestRegistry *self, Guest *guest,
                                        GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* By id, UUID or name. AGENT_ERROR: NOT_FOUND; CONFLICT when a name is several guests'. (transfer none) */
+/* By id, UUID or name. AGENT_ERROR: NOT_FOUND; CONFLICT when a name is several guests'.
+ * (transfer none) */
 Guest         *guest_registry_find    (GuestRegistry *self, const char *name,
                                        GError **error) G_GNUC_WARN_UNUSED_RESULT;
-GPtrArray     *guest_registry_list    (GuestRegistry *self);                    /* of Guest (transfer full) */
+/* Array of Guest (transfer full). */
+GPtrArray     *guest_registry_list    (GuestRegistry *self);
 
 G_END_DECLS

@@ -5,8 +5,9 @@
 
 G_BEGIN_DECLS
 
-/* Bytes that go up as one image: a length known before the first byte, read once from front to back, and again
- * from the front when an upload has to start anew. Reading blocks: it is done in a transfer's thread. */
+/* Bytes that go up as one image: a length known before the first byte, read once from front to
+ * back, and again from the front when an upload has to start anew. Reading blocks: it is done in a
+ * transfer's thread. */
 
 #define TYPE_IMAGE_SOURCE (image_source_get_type ())
 G_DECLARE_INTERFACE (ImageSource, image_source, AGENT, IMAGE_SOURCE, GObject)
@@ -28,9 +29,9 @@ gboolean image_source_rewind     (ImageSource *self, GError **error) G_GNUC_WARN
 gssize   image_source_read       (ImageSource *self, void *buffer, gsize size,
                                   GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* A frozen layer as it is. With @blank_backing the backing name is taken out of the qcow2 header (bytes
- * 8..19 zero; the parent is told in the image's properties). The file must be the inode given: AGENT_ERROR_CONFLICT
- * when something else stands there by now. */
+/* A frozen layer as it is. With @blank_backing the backing name is taken out of the qcow2 header
+ * (bytes 8..19 zero; the parent is told in the image's properties). The file must be the inode
+ * given: AGENT_ERROR_CONFLICT when something else stands there by now. */
 ImageSource *layer_source_open   (const char *path, guint64 dev, guint64 ino, const char *format,
                                   gboolean blank_backing, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 

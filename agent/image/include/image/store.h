@@ -7,10 +7,10 @@
 
 G_BEGIN_DECLS
 
-/* Where images go: a folder, or Glance. The caller chooses the id, so that a repeat is recognised; creating comes
- * before the bytes, and deleting what is already gone is success. Errors are AGENT_ERROR: NOT_FOUND,
- * CONFLICT (the id is taken by another image), NO_SPACE (also a quota), UNAUTHORIZED, UNAVAILABLE, TIMEOUT,
- * STORE (with what the store said). */
+/* Where images go: a folder, or Glance. The caller chooses the id, so that a repeat is recognised;
+ * creating comes before the bytes, and deleting what is already gone is success. Errors are
+ * AGENT_ERROR: NOT_FOUND, CONFLICT (the id is taken by another image), NO_SPACE (also a quota),
+ * UNAUTHORIZED, UNAVAILABLE, TIMEOUT, STORE (with what the store said). */
 
 #define TYPE_IMAGE_STORE (image_store_get_type ())
 G_DECLARE_INTERFACE (ImageStore, image_store, AGENT, IMAGE_STORE, GObject)
@@ -39,8 +39,8 @@ void         image_store_create_async  (ImageStore *self, const ImageInfo *info,
 gboolean     image_store_create_finish (ImageStore *self, GAsyncResult *result,
                                         GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* Sends all of @source, hashing on the way, and has what the store says afterwards compared with it: success means an active
- * image with our size, md5 and sha512. */
+/* Sends all of @source, hashing on the way, and has what the store says afterwards compared with
+ * it: success means an active image with our size, md5 and sha512. */
 void         image_store_upload_async  (ImageStore *self, const char *id, ImageSource *source,
                                         ImageProgress progress, gpointer progress_data,
                                         GCancellable *cancellable, GAsyncReadyCallback callback,
@@ -70,7 +70,8 @@ gboolean     image_store_remove_finish (ImageStore *self, GAsyncResult *result,
 /* The store that the configuration names. */
 ImageStore  *folder_store_new          (const char *folder, guint transfers, GError **error)
                                         G_GNUC_WARN_UNUSED_RESULT;
-ImageStore  *glance_store_new          (const char *url, const char *token_file, const char *ca_file,
+ImageStore  *glance_store_new          (const char *url, const char *token_file,
+                                        const char *ca_file,
                                         guint timeout_s, guint transfers, GError **error)
                                         G_GNUC_WARN_UNUSED_RESULT;
 

@@ -1,0 +1,201 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Request to point, and what the guest feels of it: the agent beside the same commands sent raw.
+
+    PYTHONPATH=tests QSNAPD=build/agent/qsnapd /usr/bin/python3 tests/bench/point.py [--points N] [--kind drive|blockdev]
+
+Both sides take turns on equal guests in one run, a control window with nothing done beside them. The guest writes one
+record at a time, each flushed; a stall is the longest gap between two acknowledgements around the point, by the
+guest's own clock. That clock stands still while QEMU is stopped, so the first point of a -drive guest is told apart.
+"""
+import argparse
+import datetime
+import http.client
+import json
+import os
+import pathlib
+import socket
+import statistics
+import subprocess
+import tempfile
+import time
+
+from support import Machine, create_qcow2, qemus
+
+
+class Rest:
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __call__(self, method, route, body=None):
+        connection = http.client.HTTPConnection('localhost')
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.connect(self.path)
+        connection.request(method, '/v1' + route, json.dumps(body) if body is not None else None,
+                           {'Content-Type': 'application/json'})
+        answer = connection.getresponse()
+        text = answer.read()
+        if answer.status >= 300:
+            raise RuntimeError(f'{method} {route}: {answer.status} {text.decode()}')
+        return json.loads(text) if text else None
+
+
+class Agent:
+    """qsnapd with everything it keeps in one folder."""
+
+    def __init__(self, folder):
+        self.socket = folder / 'sock'
+        self.process = subprocess.Popen(
+            [os.environ['QSNAPD'], '--state', str(folder / 'state'), '--socket', str(self.socket),
+             '--store', str(folder / 'images')], stderr=open(folder / 'log', 'w'))
+        while not self.socket.exists():
+            if self.process.poll() is not None:
+                raise RuntimeError((folder / 'log').read_text())
+            time.sleep(0.02)
+        self.rest = Rest(self.socket)
+
+    def resident(self):
+        status = pathlib.Path(f'/proc/{self.process.pid}/status').read_text()
+        return int(status.split('VmRSS:')[1].split()[0])
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+def longest_gap(vm, before, after):
+    """In processor ticks, among the reports from one before BEFORE to one behind AFTER."""
+    reports = [frame for frame in vm.reports() if frame.kind == 'R'][max(0, before - 1):after + 2]
+    return max(b.ticks - a.ticks for a, b in zip(reports, reports[1:]))
+
+
+def count(vm):
+    return sum(frame.kind == 'R' for frame in vm.reports())
+
+
+def around(vm, act):
+    """ACT's result, and the longest gap around it."""
+    vm.wait_for_writes(10)
+    before = count(vm)
+    result = act()
+    after = count(vm)
+    vm.wait_for_writes(5)
+    return result, longest_gap(vm, before, after)
+
+
+def agent_point(agent, guest):
+    start = time.time()
+    operation = agent.rest('POST', f'/guests/{guest}/snapshots', {'image': 'none'})
+    operation = agent.rest('GET', f'/operations/{operation["id"]}?wait=60')
+    if operation['state'] != 'succeeded':
+        raise RuntimeError(operation['error'])
+    taken = agent.rest('GET', f'/guests/{guest}/snapshots')['snapshots'][-1]['taken']
+    moment = datetime.datetime.fromisoformat(taken.replace('Z', '+00:00')).timestamp()
+    return moment - start
+
+
+class Raw:
+    """The same commands for a later point, by hand: overlays opened, then the transaction."""
+
+    def __init__(self, vm, disks):
+        self.vm, self.n = vm, 0
+        self.active = {i: f'node{i}' for i in range(len(disks))}
+        self.top = {i: pathlib.Path(disk) for i, disk in enumerate(disks)}
+
+    def prepare(self):
+        self.n += 1
+        self.next = {}
+        for i, top in self.top.items():
+            self.next[i] = top.parent / f'raw.{self.n}'
+            subprocess.run(['qemu-img', 'create', '-q', '-f', 'qcow2', '-u', '-b', str(top), '-F', 'qcow2',
+                            str(self.next[i]), '64M'], check=True)
+
+    def __call__(self):
+        start = time.time()
+        actions = []
+        for i, path in self.next.items():
+            name = f'raw{self.n}-{i}'
+            self.vm.qmp.execute('blockdev-add', driver='file', node_name=name + 'f', filename=str(path))
+            self.vm.qmp.execute('blockdev-add', driver='qcow2', node_name=name, file=name + 'f', backing=None)
+            actions.append({'type': 'blockdev-snapshot', 'data': {'node': self.active[i], 'overlay': name}})
+            self.active[i] = name
+            self.top[i] = path
+        self.vm.qmp.execute('transaction', actions=actions)
+        return time.time() - start
+
+
+def ticks_per_ms(vm):
+    def sample():
+        vm.wait_for_writes(1)
+        return time.time(), [frame for frame in vm.reports() if frame.kind == 'R'][-1].ticks
+    (t0, c0) = sample()
+    vm.wait_for_writes(300)
+    (t1, c1) = sample()
+    return (c1 - c0) / (t1 - t0) / 1000
+
+
+def row(name, values):
+    values = sorted(values)
+    print(f'  {name:34} median {statistics.median(values):8.2f}   largest {values[-1]:8.2f}   ({len(values)} runs)')
+
+
+def measure(qemu, kind, points):
+    print(f'{qemu}, -{kind} guest, two virtio disks')
+    with tempfile.TemporaryDirectory(prefix='bench-') as folder:
+        folder = pathlib.Path(folder)
+        sides = {}
+        for side in ('agent', 'raw'):
+            disks = []
+            for disk in 'ab':
+                (folder / side / disk).mkdir(parents=True)
+                disks.append(create_qcow2(folder / side / disk / 'disk'))
+            sides[side] = disks
+        agent = Agent(folder)
+        try:
+            with Machine(qemu, kind=kind, disks=sides['agent']) as ours, \
+                    Machine(qemu, kind='blockdev', disks=sides['raw']) as other:
+                ours.wait_for_writes(100)
+                other.wait_for_writes(100)
+                agent.rest('POST', '/guests', {'monitor': str(ours.qmp_path), 'id': 'bench'})
+                idle = agent.resident()
+                raw = Raw(other, sides['raw'])
+                tick = ticks_per_ms(ours)
+                latency, stall = {'agent': [], 'raw': []}, {'agent': [], 'raw': [], 'control': []}
+
+                first, gap = around(ours, lambda: agent_point(agent, 'bench'))
+                operation = agent.rest('GET', '/operations')['operations'][0]
+                print(f'  first point: {first * 1000:.2f} ms from the request, window '
+                      f'{operation["result"]["frozen_us"] / 1000:.2f} ms, longest gap seen by the guest '
+                      f'{gap / tick:.2f} ms')
+                for _ in range(points):
+                    seconds, gap = around(ours, lambda: agent_point(agent, 'bench'))
+                    latency['agent'].append(seconds * 1000)
+                    stall['agent'].append(gap / tick)
+                    raw.prepare()
+                    seconds, gap = around(other, raw)
+                    latency['raw'].append(seconds * 1000)
+                    stall['raw'].append(gap / tick)
+                    _, gap = around(ours, lambda: ours.wait_for_writes(5))
+                    stall['control'].append(gap / tick)
+                row('request to point, agent, ms', latency['agent'])
+                row('the same commands raw, ms', latency['raw'])
+                row('guest-visible stall, agent, ms', stall['agent'])
+                row('guest-visible stall, raw, ms', stall['raw'])
+                row('guest-visible stall, control, ms', stall['control'])
+                print(f'  the agent holds {idle} KiB idle, {agent.resident()} KiB after {points + 1} points')
+        finally:
+            agent.close()
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    options.add_argument('--points', type=int, default=15)
+    options.add_argument('--kind', choices=['drive', 'blockdev'], action='append')
+    options = options.parse_args()
+    for qemu in qemus():
+        for kind in options.kind or ['drive', 'blockdev']:
+            measure(qemu, kind, options.points)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+import functools
+
+import pytest
+
+from support.scene import Scene
+
+
+@pytest.fixture
+def scene(tmp_path):
+    """Makes a Scene in the test's own folder; see tests/support/scene.py."""
+    return functools.partial(Scene, tmp_path)

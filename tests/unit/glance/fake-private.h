@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <json-glib/json-glib.h>
+
+#include "fake-glance.h"
+
+typedef struct
+{
+  JsonObject *record;           /* as it was sent */
+  char       *status;
+  const char *then;
+  gint64      size;
+  char       *md5;
+  char       *sha512;
+} FakeImage;
+
+struct _FakeGlance
+{
+  GSocketListener *listener;
+  GThread        *thread;
+  char           *url;
+  GCancellable   *stop;
+
+  GMutex          lock;
+  GHashTable     *images;       /* id -> FakeImage */
+  GPtrArray      *order;        /* of ids */
+  GArray         *faults;
+  char           *token;
+  gboolean        mute;
+  GHashTable     *counts;       /* method -> number */
+  GHashTable     *headers;      /* of the last request */
+  guint           connections;
+};
+
+/* One request on its connection. */
+typedef struct
+{
+  FakeGlance    *fake;
+  GSocket       *socket;
+  GInputStream  *input;
+  GOutputStream *output;
+  char          *method;
+  char          *path;
+  char          *query;
+  GHashTable    *headers;
+  gint64         length;
+  FakeFault      fault;         /* method NULL: none */
+} FakeRequest;
+
+/* With the lock held. */
+FakeImage *fake_glance_find   (FakeGlance *self, const char *id);
+
+/* Answers; returns whether the connection is still good. */
+gboolean   fake_request_serve (FakeRequest *self);

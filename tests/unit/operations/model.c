@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model.h"
+
+#include "disk-private.h"
+
+Disk *
+model_disk (const char *name)
+{
+  Disk *disk = disk_new ();
+
+  disk->name = g_strdup (name);
+  g_ptr_array_add (disk->aliases, g_strdup (name));
+  g_ptr_array_add (disk->aliases, g_strdup_printf ("/machine/peripheral/%s/virtio-backend", name));
+  disk->published = g_strdup_printf ("/d/%s", name);
+
+  return disk;
+}
+
+Layer *
+model_add_layer (Disk *disk, const char *path, const char *format, guint64 ino)
+{
+  Layer *layer = g_new0 (Layer, 1);
+
+  layer->path = g_strdup (path);
+  layer->driver = g_strdup ("file");
+  layer->format = g_strdup (format);
+  layer->node = g_strdup_printf ("node-%" G_GUINT64_FORMAT, ino);
+  layer->file_node = g_strdup_printf ("file-%" G_GUINT64_FORMAT, ino);
+  layer->detect_zeroes = g_strdup ("off");
+  layer->virtual_size = 1 << 26;
+  layer->known = path != NULL;
+  layer->facts.dev = 1;
+  layer->facts.ino = ino;
+  g_ptr_array_add (disk->layers, layer);
+  if (disk->root == NULL)
+    disk->root = g_strdup (layer->node);
+  return layer;
+}
+
+SnapshotRequest *
+model_try_request (const char *json, GError **error)
+{
+  g_autoptr (Config) config = config_load (NULL, NULL, NULL);
+  g_autoptr (GuestConfig) guest = guest_config_new ();
+  g_autoptr (JsonNode) node = json_from_string (json, NULL);
+
+  g_assert_nonnull (config);
+  g_assert_nonnull (node);
+  return snapshot_request_parse (json_node_get_object (node), config, guest, error);
+}
+
+SnapshotRequest *
+model_request (const char *json)
+{
+  g_autoptr (GError) error = NULL;
+  SnapshotRequest *request = model_try_request (json, &error);
+
+  g_assert_no_error (error);
+  return request;
+}

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <core/error.h>
+#include <string.h>
+
+#include "model.h"
+#include "upload-plan.h"
+
+#define OPERATION "0123abcd-4567-4890-abcd-ef0123456789"
+#define REF "11111111-1111-4111-8111-111111111111"
+
+typedef struct
+{
+  Disk       *disk;             /* base <- middle <- active */
+  GHashTable *known;
+  GPtrArray  *uploads;
+} Fixture;
+
+static void
+set_up (Fixture *self, gconstpointer data)
+{
+  self->disk = model_disk ("a");
+  model_add_layer (self->disk, "/d/a.1", "qcow2", 11);
+  model_add_layer (self->disk, "/d/a.0", "qcow2", 10);
+  model_add_layer (self->disk, "/b/base", "raw", 5);
+  self->known = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
+                                       (GDestroyNotify) known_image_free);
+  self->uploads = g_ptr_array_new_with_free_func ((GDestroyNotify) upload_plan_free);
+}
+
+static void
+tear_down (Fixture *self, gconstpointer data)
+{
+  disk_free (self->disk);
+  g_hash_table_unref (self->known);
+  g_ptr_array_unref (self->uploads);
+}
+
+static void
+know (Fixture *self, guint64 ino, const char *image, const char *parent)
+{
+  g_hash_table_insert (self->known, upload_layer_key (1, ino), known_image_new (image, parent));
+}
+
+static gboolean
+plan (Fixture *self, const char *request_json, GError **error)
+{
+  g_autoptr (SnapshotRequest) request = model_request (request_json);
+
+  return upload_plan_disk (self->disk, "/d/a.1", request, "g", "nightly", OPERATION, self->known,
+                           self->uploads, error);
+}
+
+static UploadPlan *
+nth (Fixture *self, guint n)
+{
+  return g_ptr_array_index (self->uploads, n);
+}
+
+/* Nothing is there: bottom up, each naming the one before as its parent. */
+static void
+test_all_missing (Fixture *self, gconstpointer data)
+{
+  g_autofree char *chain = NULL;
+
+  g_assert_true (plan (self, "{}", NULL));
+  g_assert_cmpuint (self->uploads->len, ==, 3);
+
+  g_assert_cmpstr (nth (self, 0)->path, ==, "/b/base");
+  g_assert_null (nth (self, 0)->parent_image);
+  g_assert_false (nth (self, 0)->has_backing);
+  g_assert_false (nth (self, 0)->is_point);
+  g_assert_cmpstr (nth (self, 0)->format, ==, "raw");
+
+  g_assert_cmpstr (nth (self, 1)->path, ==, "/d/a.0");
+  g_assert_cmpstr (nth (self, 1)->parent_image, ==, nth (self, 0)->image_id);
+  g_assert_true (nth (self, 1)->has_backing);
+
+  g_assert_cmpstr (nth (self, 2)->path, ==, "/d/a.1");
+  g_assert_cmpstr (nth (self, 2)->parent_image, ==, nth (self, 1)->image_id);
+  g_assert_true (nth (self, 2)->is_point);
+  g_assert_cmpstr (nth (self, 2)->name, ==, "nightly");
+  chain = g_strdup_printf ("%s,%s", nth (self, 1)->image_id, nth (self, 0)->image_id);
+  g_assert_cmpstr (nth (self, 2)->chain, ==, chain);
+}
+
+static void
+test_all_known (Fixture *self, gconstpointer data)
+{
+  know (self, 5, "base-image", NULL);
+  know (self, 10, "middle-image", "base-image");
+  g_assert_true (plan (self, "{\"parents\": \"require\"}", NULL));
+  g_assert_cmpuint (self->uploads->len, ==, 1);
+  g_assert_cmpstr (nth (self, 0)->parent_image, ==, "middle-image");
+  g_assert_cmpstr (nth (self, 0)->chain, ==, "middle-image,base-image");
+}
+
+/* The middle's image stands on another base than the one that we would name: it is of no use. */
+static void
+test_known_over_another_parent (Fixture *self, gconstpointer data)
+{
+  know (self, 5, "base-image", NULL);
+  know (self, 10, "middle-image", "other-base");
+  g_assert_true (plan (self, "{}", NULL));
+  g_assert_cmpuint (self->uploads->len, ==, 2);
+  g_assert_cmpstr (nth (self, 0)->path, ==, "/d/a.0");
+  g_assert_cmpstr (nth (self, 0)->parent_image, ==, "base-image");
+}
+
+static void
+test_image_ref (Fixture *self, gconstpointer data)
+{
+  g_assert_true (plan (self, "{\"image_ref\": \"" REF "\"}", NULL));
+  g_assert_cmpuint (self->uploads->len, ==, 2);
+  g_assert_cmpstr (nth (self, 0)->parent_image, ==, REF);
+  g_assert_true (g_str_has_suffix (nth (self, 1)->chain, REF));
+}
+
+static void
+test_required_but_missing (Fixture *self, gconstpointer data)
+{
+  g_autoptr (GError) error = NULL;
+
+  know (self, 5, "base-image", NULL);
+  g_assert_false (plan (self, "{\"parents\": \"require\"}", &error));
+  g_assert_error (error, AGENT_ERROR, AGENT_ERROR_CONFLICT);
+  g_assert_nonnull (strstr (error->message, "/d/a.0"));
+}
+
+static void
+test_ignored (Fixture *self, gconstpointer data)
+{
+  g_assert_true (plan (self, "{\"parents\": \"ignore\"}", NULL));
+  g_assert_cmpuint (self->uploads->len, ==, 1);
+  g_assert_null (nth (self, 0)->parent_image);
+  g_assert_true (nth (self, 0)->has_backing);
+}
+
+/* Two disks over one base: it goes up once. */
+static void
+test_shared_base (Fixture *self, gconstpointer data)
+{
+  g_autoptr (Disk) other = model_disk ("b");
+  g_autoptr (SnapshotRequest) request = model_request ("{}");
+
+  model_add_layer (other, "/d/b", "qcow2", 21);
+  model_add_layer (other, "/b/base", "raw", 5);
+  g_assert_true (plan (self, "{}", NULL));
+  g_assert_true (upload_plan_disk (other, "/d/b.0", request, "g", "n", OPERATION, self->known,
+                                   self->uploads, NULL));
+  g_assert_cmpuint (self->uploads->len, ==, 4);
+  g_assert_cmpstr (nth (self, 3)->path, ==, "/d/b.0");
+  g_assert_cmpstr (nth (self, 3)->parent_image, ==, nth (self, 0)->image_id);
+}
+
+static void
+test_not_uploadable (Fixture *self, gconstpointer data)
+{
+  g_autoptr (GError) error = NULL;
+  Layer *base = g_ptr_array_index (self->disk->layers, 2);
+
+  base->known = FALSE;
+  g_assert_false (plan (self, "{}", &error));
+  g_assert_error (error, AGENT_ERROR, AGENT_ERROR_CONFLICT);
+  g_clear_error (&error);
+  g_ptr_array_set_size (self->uploads, 0);
+  g_assert_true (plan (self, "{\"image_ref\": \"" REF "\"}", &error));
+  g_assert_no_error (error);
+
+  disk_get_active (self->disk)->has_data_file = TRUE;
+  g_assert_false (plan (self, "{\"image_ref\": \"" REF "\"}", &error));
+  g_assert_nonnull (strstr (error->message, "external file"));
+}
+
+static void
+test_ids (void)
+{
+  g_autofree char *first = upload_image_id (OPERATION, 0, 0);
+  g_autofree char *again = upload_image_id (OPERATION, 0, 0);
+  g_autofree char *retry = upload_image_id (OPERATION, 0, 1);
+  g_autofree char *second = upload_image_id (OPERATION, 1, 0);
+
+  g_assert_true (g_uuid_string_is_valid (first));
+  g_assert_cmpstr (first, ==, again);
+  g_assert_cmpstr (first, !=, retry);
+  g_assert_cmpstr (first, !=, second);
+}
+
+#define ADD(name, func) g_test_add ("/upload-plan/" name, Fixture, NULL, set_up, func, tear_down)
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  ADD ("all-missing", test_all_missing);
+  ADD ("all-known", test_all_known);
+  ADD ("known-over-another-parent", test_known_over_another_parent);
+  ADD ("image-ref", test_image_ref);
+  ADD ("required-but-missing", test_required_but_missing);
+  ADD ("ignored", test_ignored);
+  ADD ("shared-base", test_shared_base);
+  ADD ("not-uploadable", test_not_uploadable);
+  g_test_add_func ("/upload-plan/ids", test_ids);
+  return g_test_run ();
+}
