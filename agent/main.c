@@ -269,36 +269,6 @@ daemon_stop (Daemon *self)
   g_clear_object (&self->journal);
 }
 
-/* One that moves bytes has taken its point: no guest stands still for it. */
-static gboolean
-moves_bytes (Operation *operation)
-{
-  g_autoptr (JsonNode) node = operation_to_json (operation);
-  JsonObject *progress = json_object_get_object_member (json_node_get_object (node), "progress");
-
-  return json_object_get_int_member (progress, "total") > 0;
-}
-
-/* Whether we can go without leaving a guest frozen or paused until we are back. */
-static gboolean
-may_stop (Daemon *self)
-{
-  g_autoptr (GPtrArray) operations = NULL;
-
-  if (engine_is_idle (self->engine))
-    return TRUE;
-
-  operations = engine_list (self->engine, NULL);
-  for (guint i = 0; i < operations->len; i++)
-    {
-      Operation *operation = g_ptr_array_index (operations, i);
-
-      if (!operation_is_finished (operation) && !moves_bytes (operation))
-        return FALSE;
-    }
-  return TRUE;
-}
-
 static void
 operation_changed (Engine    *engine,
                    Operation *operation,
@@ -306,7 +276,7 @@ operation_changed (Engine    *engine,
 {
   Daemon *self = user_data;
 
-  if (may_stop (self))
+  if (!engine_is_holding (self->engine))
     g_main_loop_quit (self->loop);
 }
 
@@ -333,7 +303,7 @@ told_to_stop (gpointer user_data)
   notify_manager ("STOPPING=1");
   self->stopping = TRUE;
   rest_server_stop (self->rest);
-  if (may_stop (self))
+  if (!engine_is_holding (self->engine))
     g_main_loop_quit (self->loop);
   else
     {

@@ -40,8 +40,7 @@ typedef struct
   gboolean           too_large;
 
   GError            *body_error;
-  void              *held;      /* the piece that waits while an early answer is read */
-  size_t             held_size;
+  GBytes            *held;      /* the piece that waits while an early answer is read */
   gboolean           holding;
 } Exchange;
 
@@ -153,6 +152,23 @@ on_receive (char   *data,
   return size * n;
 }
 
+static size_t
+hand_out_held (Exchange *exchange,
+               char     *buffer,
+               size_t    size)
+{
+  gsize all = 0;
+  const char *data = g_bytes_get_data (exchange->held, &all);
+  gsize n = MIN (all, size);
+  g_autoptr (GBytes) held = g_steal_pointer (&exchange->held);
+
+  memcpy (buffer, data, n);
+  if (n < all)
+    exchange->held = g_bytes_new_from_bytes (held, n, all - n);
+
+  return n;
+}
+
 /* A server that refuses in the middle of the body answers and closes. Whoever sends one byte more
  * gets EPIPE and never sees the answer; so the piece is held back while there is something to
  * read. */
@@ -167,13 +183,7 @@ on_send (char   *buffer,
   gssize got;
 
   if (exchange->held != NULL)
-    {
-      got = (gssize) MIN (exchange->held_size, size * n);
-      g_assert ((size_t) got == exchange->held_size);
-      memcpy (buffer, exchange->held, exchange->held_size);
-      g_clear_pointer (&exchange->held, g_free);
-      return (size_t) got;
-    }
+    return hand_out_held (exchange, buffer, size * n);
 
   if (g_cancellable_set_error_if_cancelled (exchange->cancellable, &exchange->body_error))
     return CURL_READFUNC_ABORT;
@@ -184,8 +194,7 @@ on_send (char   *buffer,
 
   if (got > 0 && line_is_readable (exchange->line))
     {
-      exchange->held = g_memdup2 (buffer, (gsize) got);
-      exchange->held_size = (size_t) got;
+      exchange->held = g_bytes_new (buffer, (gsize) got);
       exchange->holding = TRUE;
       return CURL_READFUNC_PAUSE;
     }
@@ -205,7 +214,7 @@ on_rewind (void       *user_data,
   if (offset != 0 || origin != SEEK_SET)
     return CURL_SEEKFUNC_CANTSEEK;
 
-  g_clear_pointer (&exchange->held, g_free);
+  g_clear_pointer (&exchange->held, g_bytes_unref);
 
   return body->rewind (body->data, &exchange->body_error) ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
 }
@@ -490,7 +499,7 @@ exchange_run (Http               *self,
   g_hash_table_unref (exchange.headers);
   g_clear_pointer (&exchange.received, g_byte_array_unref);
   g_clear_error (&exchange.body_error);
-  g_free (exchange.held);
+  g_clear_pointer (&exchange.held, g_bytes_unref);
 
   return answer;
 }

@@ -3,7 +3,6 @@
 /* Knows the commands about guests, and about the daemon itself. */
 
 #include "commands.h"
-#include "error.h"
 #include "fields.h"
 #include "options.h"
 #include "output.h"

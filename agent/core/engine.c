@@ -405,3 +405,15 @@ engine_is_idle (Engine *self)
 {
   return self->n_running == 0;
 }
+
+/**
+ * engine_is_holding:
+ * @self: the engine
+ *
+ * Returns: %TRUE while a guest stands still for a held step: not the moment to leave it
+ */
+gboolean
+engine_is_holding (Engine *self)
+{
+  return self->n_windows > 0;
+}

@@ -133,6 +133,8 @@ look_at_layer (Layer   *layer,
     }
   layer->known = TRUE;
 
+  layer->linked = !layer->facts.block_device
+                  && g_file_test (layer->path, G_FILE_TEST_IS_SYMLINK);
   real = layer->facts.block_device ? NULL : realpath (layer->path, NULL);
   if (real != NULL)
     {

@@ -17,9 +17,9 @@ on_id (JournalRow *row, gpointer user_data)
 }
 
 static void
-on_any (JournalRow *row, gpointer user_data)
+on_size (JournalRow *row, gpointer user_data)
 {
-  *(gboolean *) user_data = TRUE;
+  *(gint64 *) user_data = journal_row_int64 (row, 0);
 }
 
 /**
@@ -96,19 +96,19 @@ image_records_remove (Journal *journal, const char *image_id, GError **error)
 }
 
 /**
- * image_records_has:
+ * image_records_size:
  * @journal: the journal
  * @image_id: an image
- * @has: (out): whether it was uploaded whole
+ * @size: (out): its bytes when it was uploaded whole, else -1
  * @error: return location
  *
  * Returns: whether the journal could be read
  */
 gboolean
-image_records_has (Journal *journal, const char *image_id, gboolean *has, GError **error)
+image_records_size (Journal *journal, const char *image_id, gint64 *size, GError **error)
 {
-  *has = FALSE;
-  return journal_read (journal, on_any, has, error, "SELECT 1 FROM images WHERE id = ?", "s",
+  *size = -1;
+  return journal_read (journal, on_size, size, error, "SELECT size FROM images WHERE id = ?", "s",
                        image_id);
 }
 

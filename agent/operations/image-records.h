@@ -19,7 +19,7 @@ gboolean   image_records_add      (Journal *journal, const char *store, const ch
                                    const ImageInfo *info, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 gboolean   image_records_remove   (Journal *journal, const char *image_id,
                                    GError **error) G_GNUC_WARN_UNUSED_RESULT;
-gboolean   image_records_has      (Journal *journal, const char *image_id, gboolean *has,
+gboolean   image_records_size     (Journal *journal, const char *image_id, gint64 *size,
                                    GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* The ids of the images that need @image_id as their parent. */
 char     **image_records_children (Journal *journal, const char *image_id,

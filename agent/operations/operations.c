@@ -21,6 +21,7 @@ struct _Operations
   Engine        *engine;
   GuestRegistry *guests;
   ImageStore    *store;
+  GHashTable    *preparing;     /* see operations_get_preparing() */
 };
 
 G_DEFINE_FINAL_TYPE (Operations, operations, G_TYPE_OBJECT)
@@ -34,6 +35,7 @@ operations_dispose (GObject *object)
   g_clear_object (&self->engine);
   g_clear_object (&self->guests);
   g_clear_object (&self->store);
+  g_clear_pointer (&self->preparing, g_hash_table_unref);
   G_OBJECT_CLASS (operations_parent_class)->dispose (object);
 }
 
@@ -46,6 +48,8 @@ operations_class_init (OperationsClass *klass)
 static void
 operations_init (Operations *self)
 {
+  self->preparing = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
+                                           (GDestroyNotify) g_ptr_array_unref);
 }
 
 /**
@@ -101,6 +105,13 @@ ImageStore *
 operations_get_store (Operations *self)
 {
   return self->store;
+}
+
+/* The idempotency keys of requests that are being prepared, and the tasks of those who repeat them meanwhile. */
+GHashTable *
+operations_get_preparing (Operations *self)
+{
+  return self->preparing;
 }
 
 /**
@@ -245,6 +256,33 @@ find_writer (Operations *self, const char *id)
   return NULL;
 }
 
+static void
+on_image_found (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (GTask) task = user_data;
+  Operations *self = g_task_get_source_object (task);
+  const char *id = g_task_get_task_data (task);
+  g_autoptr (ImageInfo) info = NULL;
+  GError *error = NULL;
+
+  info = image_store_get_finish (AGENT_IMAGE_STORE (source), result, &error);
+  if (info != NULL)
+    {
+      image_store_remove_async (self->store, id, g_task_get_cancellable (task), on_image_removed,
+                                g_object_ref (task));
+      return;
+    }
+  /* What the store has lost is nothing to count on any more. */
+  if (g_error_matches (error, AGENT_ERROR, AGENT_ERROR_NOT_FOUND))
+    {
+      g_autoptr (GError) unwritten = NULL;
+
+      if (!image_records_remove (self->journal, id, &unwritten))
+        g_prefix_error (&error, "%s; ", unwritten->message);
+    }
+  g_task_return_error (task, error);
+}
+
 /**
  * operations_remove_image_async:
  * @self: the operations
@@ -284,8 +322,7 @@ operations_remove_image_async (Operations *self, const char *id, gboolean force,
                                                 "image %s cannot be restored without image %s",
                                                 children[0], id));
   else
-    image_store_remove_async (self->store, id, cancellable, on_image_removed,
-                              g_object_ref (task));
+    image_store_get_async (self->store, id, cancellable, on_image_found, g_object_ref (task));
 }
 
 /**

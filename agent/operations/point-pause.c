@@ -156,8 +156,9 @@ quick_backup_check_quiesce (GTask *step, gpointer user_data)
   if (job->frozen)
     quick_backup_step_done (step);
   else
-    quick_backup_step_failed (step, agent_error_new (AGENT_ERROR_GUEST, NULL,
-                              "the guest's filesystems did not stay frozen over the point"));
+    quick_backup_step_failed (step, agent_error_new (AGENT_ERROR_GUEST,
+                              "the point stays, as one that was not quiesced",
+                              "the guest's filesystems did not stay frozen until the point"));
 }
 
 /* How long the guest may have stood still. */
@@ -177,8 +178,9 @@ on_thawed (GObject *source, GAsyncResult *result, gpointer user_data)
   GError *error = NULL;
 
   tell_window (job);
-  /* Only the thaw tells whether somebody in the guest had thawed before it. */
-  job->frozen = job->frozen && quiesce_still_frozen (job->quiesce);
+  /* Only the thaw tells whether somebody in the guest had thawed before it; to be asked of whom froze. */
+  if (job->window_us != 0)
+    job->frozen = job->frozen && quiesce_still_frozen (job->quiesce);
   quick_backup_save_plan (job, operation_get_plan (job->operation));
   if (quiesce_thaw_finish (AGENT_QUIESCE (source), result, &error))
     quick_backup_step_done (step);

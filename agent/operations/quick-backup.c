@@ -61,12 +61,13 @@ uploads (gpointer job)
 }
 
 /* The order keeps the name invariant (README.md). From "freeze" to "thaw" the guest may stand still: these steps are
- * held, nothing slow stands between them, and each is repeatable, since a restart finds only that the window was open. */
+ * held, nothing slow stands between them, and each is repeatable, since a restart finds only that the window was open.
+ * "adopt-names" is held so as not to be left half-way, where the disk is without its lock. */
 static const Step quick_backup_steps[] = {
   /* name               starts                        when             cleans up after   held   needed if */
   { "end-jobs",         quick_backup_end_jobs,        STEP_FORWARD,    NULL,             FALSE, has_jobs },
   { "create-files",     quick_backup_create_files,    STEP_FORWARD,    NULL,             FALSE, NULL },
-  { "adopt-names",      quick_backup_adopt_names,     STEP_FORWARD,    NULL,             FALSE, adopts },
+  { "adopt-names",      quick_backup_adopt_names,     STEP_FORWARD,    NULL,             TRUE,  adopts },
   { "open-overlays",    quick_backup_open_overlays,   STEP_FORWARD,    NULL,             FALSE, NULL },
   { "publish-early",    quick_backup_publish_early,   STEP_FORWARD,    NULL,             FALSE, publishes_early },
   { "settle-caches",    quick_backup_settle_caches,   STEP_FORWARD,    NULL,             TRUE,  NULL },

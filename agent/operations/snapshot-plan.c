@@ -7,6 +7,7 @@
 #include "fields.h"
 
 #include <core/error.h>
+#include <limits.h>
 #include <string.h>
 
 void
@@ -61,6 +62,10 @@ check_fit (Disk *disk, const SnapshotRequest *request, GError **error)
     agent_set_error (error, AGENT_ERROR_CONFLICT, NULL,
                      "disk %s: its active layer (node %s, driver %s) is no local file or block device "
                      "that can be seen here", disk->name, active->node, active->driver);
+  else if (active->linked)
+    agent_set_error (error, AGENT_ERROR_CONFLICT, "start the guest from the file itself",
+                     "disk %s was opened by a symbolic link to %s: QEMU would look for the layers "
+                     "beside the link", disk->name, active->path);
   else if (active->encrypted)
     agent_set_error (error, AGENT_ERROR_CONFLICT, "take a full copy of it instead",
                      "disk %s is encrypted: an overlay would hold the guest's data in plain text",
@@ -248,6 +253,19 @@ choose_naming (Disk *disk, const char *layer, gboolean reopen_kills, Naming *nam
   return TRUE;
 }
 
+static gboolean
+check_name (Disk *disk, const char *overlay, GError **error)
+{
+  g_autofree char *file = g_path_get_basename (overlay);
+
+  if (strlen (file) <= NAME_MAX)
+    return TRUE;
+  agent_set_error (error, AGENT_ERROR_CONFLICT, "start the guest from a file with a shorter name",
+                   "disk %s: the name of %s leaves no room for the number of a layer", disk->name,
+                   disk->published);
+  return FALSE;
+}
+
 /**
  * snapshot_plan_disk:
  * @disk: a disk fit for a point
@@ -288,7 +306,8 @@ snapshot_plan_disk (Disk *disk, guint index, GPtrArray *entries, const SnapshotR
       self->backing_name = backing_name_of (self->layer);
     }
   names_choice_clear (&names);
-  if (!choose_naming (disk, self->layer, reopen_kills, &self->naming, error))
+  if (!check_name (disk, self->overlay, error)
+      || !choose_naming (disk, self->layer, reopen_kills, &self->naming, error))
     return NULL;
 
   self->root_node = g_strdup (disk->root);

@@ -125,6 +125,20 @@ parse_disks (JsonObject *json, char ***disks, GError **error)
   return TRUE;
 }
 
+/* Names that mean something to a store or to a restore. */
+static gboolean
+is_reserved (const char *name)
+{
+  static const char *const reserved[] = {
+    "checksum", "container_format", "created_at", "deleted", "deleted_at", "direct_url",
+    "disk_format", "file", "id", "locations", "min_disk", "min_ram", "name", "os_hash_algo",
+    "os_hash_value", "os_hidden", "owner", "protected", "schema", "self", "size", "status",
+    "stores", "tags", "updated_at", "virtual_size", "visibility", NULL
+  };
+
+  return g_str_has_prefix (name, "qsnapd_") || g_strv_contains (reserved, name);
+}
+
 static gboolean
 parse_metadata (JsonObject *json, JsonObject **metadata, GError **error)
 {
@@ -159,6 +173,13 @@ parse_metadata (JsonObject *json, JsonObject **metadata, GError **error)
           agent_set_error (error, AGENT_ERROR_INVALID, NULL,
                            "\"metadata\": \"%.40s\" must be a string of at most %d bytes, as its "
                            "name must", name, METADATA_BYTES_MAX);
+          return FALSE;
+        }
+      if (is_reserved (name))
+        {
+          agent_set_error (error, AGENT_ERROR_INVALID, "choose another name",
+                           "\"metadata\": \"%.40s\" is a name that the store, or a restore, goes "
+                           "by", name);
           return FALSE;
         }
     }

@@ -27,6 +27,7 @@ typedef struct
   Guest           *guest;
   JsonObject      *request_json;
   char            *idempotency_key;
+  gboolean         holds_key;   /* it is the one that others with this key wait for */
   char            *id;          /* the operation's */
   SnapshotRequest *request;
   Claim           *claim;
@@ -46,9 +47,27 @@ candidate_free (Candidate *self)
   g_free (self);
 }
 
+static void prepare (GTask *task);
+
+/* Those who repeated the request meanwhile find an operation now, or try themselves. */
+static void
+release_key (Preparation *self)
+{
+  g_autoptr (GPtrArray) waiting = NULL;
+  g_autofree char *key = NULL;
+
+  if (!self->holds_key)
+    return;
+  g_hash_table_steal_extended (operations_get_preparing (self->operations), self->idempotency_key,
+                               (gpointer *) &key, (gpointer *) &waiting);
+  for (guint i = 0; i < waiting->len; i++)
+    prepare (g_ptr_array_index (waiting, i));
+}
+
 static void
 preparation_free (Preparation *self)
 {
+  release_key (self);
   g_object_unref (self->operations);
   g_object_unref (self->guest);
   json_object_unref (self->request_json);
@@ -356,19 +375,27 @@ list_names (GTask *task, gpointer source, gpointer task_data, GCancellable *canc
   g_task_return_boolean (task, TRUE);
 }
 
+/* Only a look at the guest tells which disks are meant; what it saw of them may change until they are claimed. */
 static gboolean
-choose_disks (Preparation *self, GError **error)
+choose_and_claim (Preparation *self, GError **error)
 {
   g_autoptr (GPtrArray) names = g_ptr_array_new ();
+  const char *const *disks;
 
+  g_clear_pointer (&self->chosen, g_ptr_array_unref);
   self->chosen = snapshot_select (self->inspection->disks, self->request, error);
   if (self->chosen == NULL)
     return FALSE;
   for (guint i = 0; i < self->chosen->len; i++)
     g_ptr_array_add (names, ((Disk *) g_ptr_array_index (self->chosen, i))->name);
   g_ptr_array_add (names, NULL);
-  claim_narrow (self->claim, (const char *const *) names->pdata);
-  return TRUE;
+  disks = (const char *const *) names->pdata;
+  if (self->claim == NULL)
+    self->claim = engine_claim (operations_get_engine (self->operations),
+                                guest_get_id (self->guest), disks, self->id, error);
+  else
+    claim_narrow (self->claim, disks);
+  return self->claim != NULL;
 }
 
 static void
@@ -376,18 +403,78 @@ on_inspected (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   g_autoptr (GTask) task = user_data;
   Preparation *self = g_task_get_task_data (task);
+  gboolean was_claimed = self->claim != NULL;
   g_autoptr (GTask) naming = NULL;
   GError *error = NULL;
 
+  g_clear_pointer (&self->inspection, inspection_free);
   self->inspection = inspect_finish (result, &error);
-  if (self->inspection == NULL || !choose_disks (self, &error))
+  if (self->inspection == NULL || !choose_and_claim (self, &error))
     {
       g_task_return_error (task, error);
+      return;
+    }
+  if (!was_claimed)
+    {
+      inspect_async (self->guest, g_task_get_cancellable (task), on_inspected,
+                     g_object_ref (task));
       return;
     }
   naming = g_task_new (NULL, NULL, on_named, g_object_ref (task));
   g_task_set_task_data (naming, self, NULL);
   g_task_run_in_thread (naming, list_names);
+}
+
+/* FALSE when another request with the same key is on its way: the task then waits for that one's end. */
+static gboolean
+take_key (GTask *task)
+{
+  Preparation *self = g_task_get_task_data (task);
+  GHashTable *preparing = operations_get_preparing (self->operations);
+  GPtrArray *waiting;
+
+  if (self->idempotency_key == NULL)
+    return TRUE;
+  waiting = g_hash_table_lookup (preparing, self->idempotency_key);
+  if (waiting != NULL)
+    {
+      g_ptr_array_add (waiting, g_object_ref (task));
+      return FALSE;
+    }
+  g_hash_table_insert (preparing, g_strdup (self->idempotency_key),
+                       g_ptr_array_new_with_free_func (g_object_unref));
+  self->holds_key = TRUE;
+  return TRUE;
+}
+
+static void
+prepare (GTask *task)
+{
+  Preparation *self = g_task_get_task_data (task);
+  Engine *engine = operations_get_engine (self->operations);
+  GError *error = NULL;
+  Operation *repeated;
+
+  if (!take_key (task))
+    return;
+  repeated = engine_repeated (engine, self->idempotency_key, guest_get_id (self->guest),
+                              self->request_json, &error);
+  if (repeated != NULL)
+    {
+      g_task_return_pointer (task, g_object_ref (repeated), g_object_unref);
+      return;
+    }
+  if (error == NULL)
+    self->request = snapshot_request_parse (self->request_json,
+                                            operations_get_config (self->operations),
+                                            guest_get_config (self->guest), &error);
+  if (self->request != NULL && check_guest (self->guest, self->request, &error)
+      && self->request->disks == NULL)
+    self->claim = engine_claim (engine, guest_get_id (self->guest), NULL, self->id, &error);
+  if (error != NULL)
+    g_task_return_error (task, error);
+  else
+    inspect_async (self->guest, g_task_get_cancellable (task), on_inspected, g_object_ref (task));
 }
 
 /**
@@ -406,10 +493,7 @@ snapshot_prepare_async (Operations *operations, Guest *guest, JsonObject *reques
                         GAsyncReadyCallback callback, gpointer user_data)
 {
   g_autoptr (GTask) task = g_task_new (NULL, cancellable, callback, user_data);
-  Engine *engine = operations_get_engine (operations);
   Preparation *self = g_new0 (Preparation, 1);
-  GError *error = NULL;
-  Operation *repeated;
 
   self->operations = g_object_ref (operations);
   self->guest = g_object_ref (guest);
@@ -421,22 +505,7 @@ snapshot_prepare_async (Operations *operations, Guest *guest, JsonObject *reques
   self->known = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
                                        (GDestroyNotify) known_image_free);
   g_task_set_task_data (task, self, (GDestroyNotify) preparation_free);
-
-  repeated = engine_repeated (engine, idempotency_key, guest_get_id (guest), request, &error);
-  if (repeated != NULL)
-    {
-      g_task_return_pointer (task, g_object_ref (repeated), g_object_unref);
-      return;
-    }
-  if (error == NULL)
-    self->request = snapshot_request_parse (request, operations_get_config (operations),
-                                            guest_get_config (guest), &error);
-  if (self->request != NULL && check_guest (guest, self->request, &error))
-    self->claim = engine_claim (engine, guest_get_id (guest), NULL, self->id, &error);
-  if (self->claim == NULL)
-    g_task_return_error (task, error);
-  else
-    inspect_async (guest, cancellable, on_inspected, g_object_ref (task));
+  prepare (task);
 }
 
 /**

@@ -59,11 +59,11 @@ journal_of (Uploads *self)
   return operations_get_journal (self->job->operations);
 }
 
-/* Whether the current upload is whole already, from before a restart. */
+/* Whether the current upload is whole already, from before a restart; @size is -1 when it is not. */
 static gboolean
-is_uploaded (Uploads *self, gboolean *uploaded, GError **error)
+is_uploaded (Uploads *self, gint64 *size, GError **error)
 {
-  return image_records_has (journal_of (self), current (self)->image_id, uploaded, error);
+  return image_records_size (journal_of (self), current (self)->image_id, size, error);
 }
 
 static ImageInfo *
@@ -134,10 +134,10 @@ static void
 create_next (Uploads *self)
 {
   g_autoptr (ImageInfo) info = NULL;
-  gboolean uploaded = FALSE;
+  gint64 size = -1;
   GError *error = NULL;
 
-  while (current (self) != NULL && is_uploaded (self, &uploaded, &error) && uploaded)
+  while (current (self) != NULL && is_uploaded (self, &size, &error) && size >= 0)
     self->next++;
   if (error != NULL || current (self) == NULL)
     {
@@ -160,11 +160,11 @@ renew_ids (QuickBackup *job, Journal *journal, GError **error)
     {
       UploadPlan *upload = g_ptr_array_index (job->uploads, i);
       g_autofree char *old = g_strdup (upload->image_id);
-      gboolean uploaded = FALSE;
+      gint64 size;
 
-      if (!image_records_has (journal, old, &uploaded, error))
+      if (!image_records_size (journal, old, &size, error))
         return NULL;
-      if (uploaded)
+      if (size >= 0)
         continue;
       g_strv_builder_add (stale, old);
       g_free (upload->image_id);
@@ -250,7 +250,7 @@ tell_disk_image (JsonObject *result, const UploadPlan *upload)
 }
 
 static void
-tell_image (QuickBackup *job, const UploadPlan *upload, const ImageInfo *info)
+tell_image (QuickBackup *job, const UploadPlan *upload, gint64 size)
 {
   JsonObject *result = operation_get_result (job->operation);
   JsonObject *image = json_object_new ();
@@ -263,7 +263,7 @@ tell_image (QuickBackup *job, const UploadPlan *upload, const ImageInfo *info)
   json_object_set_boolean_member (image, "is_point", upload->is_point);
   if (upload->parent_image != NULL)
     json_object_set_string_member (image, "parent", upload->parent_image);
-  json_object_set_int_member (image, "size", info->size);
+  json_object_set_int_member (image, "size", size);
   if (upload->is_point)
     tell_disk_image (result, upload);
   json_array_add_object_element (json_object_get_array_member (result, "images"), image);
@@ -303,7 +303,7 @@ on_uploaded (GObject *source, GAsyncResult *result, gpointer user_data)
       uploads_finish (self, error);
       return;
     }
-  tell_image (self->job, current (self), info);
+  tell_image (self->job, current (self), info->size);
   self->done += image_source_get_length (self->source);
   g_clear_object (&self->source);
   self->next++;
@@ -314,11 +314,15 @@ static void
 upload_next (Uploads *self)
 {
   const UploadPlan *upload;
-  gboolean uploaded = FALSE;
+  gint64 size = -1;
   GError *error = NULL;
 
-  while (current (self) != NULL && is_uploaded (self, &uploaded, &error) && uploaded)
-    self->next++;
+  while (current (self) != NULL && is_uploaded (self, &size, &error) && size >= 0)
+    {
+      tell_image (self->job, current (self), size);
+      self->done += size;
+      self->next++;
+    }
   upload = current (self);
   if (error != NULL || upload == NULL)
     {
@@ -396,14 +400,14 @@ quick_backup_delete_images (GTask *step, gpointer user_data)
   for (guint i = 0; i < job->uploads->len; i++)
     {
       const UploadPlan *upload = g_ptr_array_index (job->uploads, i);
-      gboolean uploaded = FALSE;
+      gint64 size;
 
-      if (!image_records_has (journal_of (self), upload->image_id, &uploaded, &error))
+      if (!image_records_size (journal_of (self), upload->image_id, &size, &error))
         {
           uploads_finish (self, error);
           return;
         }
-      if (!uploaded || upload->is_point)
+      if (size < 0 || upload->is_point)
         g_strv_builder_add (stale, upload->image_id);
     }
   self->stale = g_strv_builder_end (stale);

@@ -6,7 +6,6 @@
 
 #include "answer.h"
 
-#include <core/error.h>
 #include <glib-unix.h>
 
 struct _Request

@@ -15,8 +15,6 @@
 #include <core/error.h>
 #include <libsoup/soup.h>
 
-#include <string.h>
-
 #define IDLE_TIMEOUT     15                     /* seconds without a byte, while we wait for one */
 #define CONNECTIONS_MAX  512
 #define DISCARD_MAX      (16 * 1024 * 1024)     /* bytes of a refused body that are read at most */

@@ -56,4 +56,4 @@ def test_c(file):
 
 @pytest.mark.parametrize('file', scripts())
 def test_shell(file):
-    run('shellcheck', '-x', file)
+    run('shellcheck', '-x', '--severity=warning', file)

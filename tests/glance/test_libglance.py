@@ -14,7 +14,7 @@ import uuid
 
 import pytest
 
-from conftest import Failed, Tool
+from glance_tool import Failed, Tool
 from support.glance import Glance
 from support.programs import img
 
@@ -287,10 +287,13 @@ def test_tls(glance, tls, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_large_upload_needs_little_memory(glance, tool, tmp_path):
+@pytest.mark.parametrize('store', ['glance', 'folder'])
+def test_a_large_upload_needs_little_memory(glance, tool, tmp_path, store):
     data = tmp_path / 'data'
     data.touch()
     os.truncate(data, 3 << 30)
+    if store == 'folder':
+        tool = Tool(tmp_path / 'images', '--folder')
     id = tool.create('raw')
     process = tool.start('upload', id, data, 'raw')
     sizes = []
@@ -299,7 +302,9 @@ def test_a_large_upload_needs_little_memory(glance, tool, tmp_path):
             status = pathlib.Path(f'/proc/{process.pid}/status').read_text()
             sizes.append(int(status.split('VmRSS:')[1].split()[0]))
     assert process.wait() == 0
-    assert record(glance, id)['size'] == 3 << 30
+    assert tool.run('get', id)[0]['size'] == 3 << 30
     assert len(sizes) > 10
     assert max(sizes) - sizes[0] < 8 * 1024, sizes      # KiB
+    if store == 'folder':
+        assert (tmp_path / 'images' / f'{id}.raw').stat().st_blocks < 1000
     tool.run('delete', id)

@@ -85,8 +85,10 @@ class Daemon:
             self.kill()
 
     def command(self):
-        command = [program('QSNAPD', 'qsnapd'), '--state', self.folder / 'state', '--store', self.store,
+        command = [program('QSNAPD', 'qsnapd'), '--state', self.folder / 'state',
                    '--socket', self.socket, '-o', 'daemon.log=debug']
+        if 'store.kind' not in self.options:
+            command += ['--store', self.store]
         for key, value in self.options.items():
             command += ['-o', f'{key}={value}']
         return [*map(str, command), *map(str, self.args)]

@@ -58,7 +58,7 @@ class Glance:
         assert flavor in ('', 'fakeauth')
         self.flavor, self.extra = flavor, extra
         self.folder = work_folder(self, folder, 'glance-')
-        self.process = None
+        self.process = self.url = None
 
     def __enter__(self):
         return self.start()
@@ -85,11 +85,12 @@ class Glance:
         """Starts it; returns when it answers."""
         if not os.path.exists(_PROGRAM):
             raise FileNotFoundError(f'no {_PROGRAM}: install glance-api')
-        with socket.socket() as probe:
-            probe.bind(('127.0.0.1', 0))
-            port = probe.getsockname()[1]
-        self.url = f'http://127.0.0.1:{port}'
-        self._configure(port)
+        if self.url is None:        # another start is at the same address
+            with socket.socket() as probe:
+                probe.bind(('127.0.0.1', 0))
+                port = probe.getsockname()[1]
+            self.url = f'http://127.0.0.1:{port}'
+            self._configure(port)
         env = {**os.environ, 'PYTHONPATH': str(self.folder / 'python')}
         configuration = ['--config-file', self.folder / 'glance.conf']
         with open(self.folder / 'output', 'ab') as output:
@@ -134,6 +135,11 @@ class Glance:
                 return True
         except OSError:
             return False
+
+    def kill(self):
+        """As a power cut does; start() brings it back with all it had."""
+        self.process.kill()
+        self.process.wait(5)
 
     def stop(self):
         """Ends it; nothing happens when it is gone already."""

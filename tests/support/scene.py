@@ -11,7 +11,7 @@ import shutil
 from . import bootsector, programs
 from .daemon import Daemon
 from .images import create_qcow2
-from .machine import Machine
+from .machine import Machine, wait_until
 from .oracles import (
     assert_chain,
     assert_graph,
@@ -138,6 +138,20 @@ class Scene:
             'operations': [operation['id'] for operation in self.operations()],
         }
 
+    def begin(self, **members):
+        """Begins a backup; the operation as it is then."""
+        answer = self.ask(**members)
+        assert answer.status == 202, answer.body
+        return answer.json
+
+    def wait_step(self, operation, step, timeout=60):
+        """Waits until an operation has come to a step, and has moved some bytes when that is `upload`."""
+        def there():
+            now = self.daemon.get(f"/v1/operations/{operation['id']}").json
+            assert now['state'] in ('queued', 'running'), now
+            return now['step'] == step and (step != 'upload' or now['progress']['done'] > 0)
+        wait_until(there, f'it comes to {step}', timeout, interval=0.01)
+
     def operations(self):
         return self.daemon.get('/v1/operations').json['operations']
 
@@ -164,28 +178,29 @@ class Scene:
                 for folder in self._folders() for path in folder.iterdir() if not path.is_dir()}
 
     def judge_point(self, operation, before, after):
-        """PREFIX and DATA of the layers that a finished operation says it has frozen, and its images."""
+        """A backup that must have succeeded: PREFIX and DATA of its layers, and its images."""
         assert operation['state'] == 'succeeded', json.dumps(operation, indent=1)
         assert operation['error'] is None
+        self.images |= {image['id'] for image in operation['result'].get('images', ())}
+        self.judge_layers(operation, before, after)
+
+    def judge_layers(self, operation, before, after):
+        """PREFIX and DATA of what an operation says it has frozen, whatever became of it later."""
         layers = {}
         for disk in operation['result']['disks']:
             index = int(re.search(r'(\d+)', disk['disk'])[1])
             index = self.vm.written.index(self.vm.disks[index])
-            layers[index] = disk['layer']
-            image = self.paths[index][1]
+            fmt = self.paths[index][1]
+            layers[index] = (disk['layer'], fmt)
             self.paths[index] = (disk['path'], 'qcow2')
             self.renamed.add(index)
-            assert chain(disk['overlay'], self.qemu)[0].backing_format == image
-            self.judge_layer(index, disk['layer'], image)
-            if 'image_id' in disk:
-                self.judge_upload(disk['image_id'], disk['layer'], image)
-        for image in operation['result'].get('images', ()):
-            self.images.add(image['id'])
+            assert chain(disk['overlay'], self.qemu)[0].backing_format == fmt
+            self.judge_layer(index, disk['layer'], fmt)
+            if disk.get('image_id') in self.images:
+                self.judge_upload(disk['image_id'], disk['layer'], fmt)
         if len(layers) == len(self.paths):
-            images = [(layer, self.frozen[layer][1]) for _, layer in sorted(layers.items())]
-            point = assert_prefix(images, self.qemu)
+            point = assert_prefix([layer for _, layer in sorted(layers.items())], self.qemu)
             assert before <= point <= after + 1, f'the point is at {point}, not in {before}..{after}'
-        return layers
 
     def judge_layer(self, index, layer, fmt='qcow2'):
         """A frozen layer is whole, and one point of its disk; from now on it must not change."""
@@ -245,7 +260,7 @@ class Scene:
                                  .split(','))]
         below = None
         for name in reversed(ids):
-            copy = folder / self.data(name).name
+            copy = folder / f"{name}.{self.image(name)['disk_format']}"
             shutil.copy(self.data(name), copy)
             if below:
                 programs.img('rebase', '-u', '-f', copy.suffix[1:], '-b', below.name,
@@ -329,6 +344,5 @@ class Scene:
         self.wait_attached()
 
     def wait_attached(self, pid=None):
-        from .machine import wait_until
         wait_until(lambda: (now := self.daemon.get(f'/v1/guests/{self.guest}').json)['state'] == 'attached'
                    and now['pid'] == (pid or self.vm.pid), 'the guest is attached', interval=0.02)

@@ -120,6 +120,10 @@ test_refusals (void)
   assert_refused (disk, "{}", AGENT_ERROR_CONFLICT, "would see garbage");
 
   disk = simple_disk ("a", 10);
+  disk_get_active (disk)->linked = TRUE;
+  assert_refused (disk, "{}", AGENT_ERROR_CONFLICT, "symbolic link");
+
+  disk = simple_disk ("a", 10);
   disk_get_active (disk)->encrypted = TRUE;
   assert_refused (disk, "{}", AGENT_ERROR_CONFLICT, "encrypted");
 
@@ -209,6 +213,20 @@ test_first_again (void)
   g_assert_cmpstr (plan->layer, ==, "/d/a.3");
   g_assert_false (plan->link_layer);
   g_assert_cmpstr (plan->overlay, ==, "/d/a.8");
+}
+
+static void
+test_name_too_long (void)
+{
+  g_autofree char *name = g_strnfill (254, 'n');
+  g_autoptr (Disk) disk = simple_disk (name, 10);
+  g_autoptr (GPtrArray) names = entries (NULL, 0u);
+  g_autoptr (SnapshotRequest) request = model_request ("{}");
+  g_autoptr (GError) error = NULL;
+
+  g_assert_null (snapshot_plan_disk (disk, 0, names, request, "g", OPERATION, FALSE, &error));
+  g_assert_error (error, AGENT_ERROR, AGENT_ERROR_CONFLICT);
+  g_assert_nonnull (strstr (error->message, "leaves no room"));
 }
 
 /* What stands before a colon would be taken for a protocol. */
@@ -316,6 +334,7 @@ main (int argc, char **argv)
   g_test_add_func ("/snapshot-plan/names/first-of-a-named-node", test_first_of_a_named_node);
   g_test_add_func ("/snapshot-plan/names/later", test_later);
   g_test_add_func ("/snapshot-plan/names/first-again", test_first_again);
+  g_test_add_func ("/snapshot-plan/names/too-long", test_name_too_long);
   g_test_add_func ("/snapshot-plan/names/colon", test_colon_in_the_name);
   g_test_add_func ("/snapshot-plan/names/block-device", test_block_device);
   g_test_add_func ("/snapshot-plan/names/where-reopening-kills", test_where_reopening_kills);

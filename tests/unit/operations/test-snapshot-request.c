@@ -77,6 +77,8 @@ test_refusals (void)
     { "{\"metadata\": []}", "object of strings" },
     { "{\"metadata\": {\"k\": 1}}", "\"k\" must be a string" },
     { "{\"metadata\": {\"\": \"v\"}}", "must be a string of at most" },
+    { "{\"metadata\": {\"qsnapd_parent\": \"v\"}}", "goes by" },
+    { "{\"metadata\": {\"os_hidden\": \"true\"}}", "goes by" },
     { "{\"end_jobs\": \"yes\"}", "true or false" },
     { "{\"overlay_folder\": \"relative\"}", "absolute path" },
     { "{\"image_ref\": \"not-a-uuid\"}", "UUID" },

@@ -52,5 +52,7 @@ gboolean     engine_cancel     (Engine *self, Operation *operation, GError **err
                                 G_GNUC_WARN_UNUSED_RESULT;
 /* TRUE when nothing runs. */
 gboolean     engine_is_idle    (Engine *self);
+/* TRUE while a guest stands still for a held step. */
+gboolean     engine_is_holding (Engine *self);
 
 G_END_DECLS

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Filesystems that are frozen around the point, and guest agents of every temper."""
+
+import datetime
+import json
+import os
+import socket
+import threading
+import time
+
+import pytest
+
+from support import qemus
+from support.machine import wait_until
+from support.scene import pairs
+
+newest = pytest.mark.parametrize('qemu', qemus()[-1:], ids=str)
+
+
+class Agent:
+    """Speaks as a guest agent does, and records what was done to it.
+
+    temper   'fine'; 'silent': never answers; 'refusing': will not freeze; 'thawing': thaws by itself
+             at once, as some guests do; 'dying': freezes, closes, and comes back some time later;
+             'slow': takes a second to freeze
+    """
+
+    def __init__(self, path, temper='fine'):
+        self.path, self.temper = str(path), temper
+        self.frozen, self.log = False, []       # (time, command)
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.bind(self.path)
+        self._socket.listen()
+        self._end = threading.Event()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def close(self):
+        self._end.set()
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+    def times(self, command):
+        return [at for at, name in self.log if name == command]
+
+    def _serve(self):
+        while not self._end.is_set():
+            try:
+                link, _ = self._socket.accept()
+            except OSError:
+                return
+            with link:
+                try:
+                    self._talk(link)
+                except OSError:
+                    pass
+
+    def _talk(self, link):
+        for line in link.makefile('rb'):
+            request = json.loads(line.strip(b'\xff\n'))
+            name = request['execute'].removeprefix('guest-')
+            self.log.append((time.time(), name))
+            if self.temper == 'silent':
+                continue
+            answer = self._answer(name, request.get('arguments', {}))
+            if answer is None:
+                return
+            mark = b'\xff' * (name == 'sync-delimited')
+            link.sendall(mark + json.dumps(answer).encode() + b'\n')
+
+    def _answer(self, name, arguments):
+        if name in ('sync', 'sync-delimited'):
+            return {'return': arguments['id']}
+        if name == 'fsfreeze-status':
+            return {'return': 'frozen' if self.frozen else 'thawed'}
+        if name == 'fsfreeze-freeze':
+            if self.temper == 'refusing':
+                return {'error': {'class': 'GenericError', 'desc': 'a filesystem is not fit for that'}}
+            if self.temper == 'slow':
+                time.sleep(1)
+            self.frozen = True
+            if self.temper == 'dying':
+                self.temper = 'fine'
+                self._end.wait(0.5)
+                return None
+            if self.temper == 'thawing':
+                self.frozen = False
+            return {'return': 2}
+        if name == 'fsfreeze-thaw':
+            was, self.frozen = self.frozen, False
+            return {'return': 2 if was else 0}
+        return {'error': {'class': 'CommandNotFound', 'desc': name}}
+
+
+@pytest.fixture
+def agent(tmp_path):
+    made = []
+
+    def make(temper):
+        made.append(Agent(tmp_path / 'qga', temper))
+        return made[-1]
+    yield make
+    for each in made:
+        each.close()
+
+
+def seconds(text):
+    return datetime.datetime.fromisoformat(text.replace('Z', '+00:00')).timestamp()
+
+
+def steps(operation):
+    return {step['name']: (seconds(step['begun']), seconds(step['ended'])) for step in operation['steps']}
+
+
+@pairs('kind, policy', ('drive', 'require'), ('blockdev', 'try'), ('blockdev', 'require'), ('drive', 'try'))
+def test_frozen_around_the_transaction_alone(qemu, kind, policy, scene, agent, tmp_path):
+    fake = agent('fine')
+    with scene(qemu, kind=kind, attach={'agent': str(tmp_path / 'qga')}) as s:
+        for number in range(2):
+            operation = s.backup(quiesce=policy)
+            assert operation['result']['quiesced'] == 'yes'
+            assert s.daemon.get('/v1/guests/g/snapshots').json['snapshots'][-1]['quiesced'] is True
+            freezes, thaws = fake.times('fsfreeze-freeze'), fake.times('fsfreeze-thaw')
+            assert len(freezes) == len(thaws) == number + 1
+            assert not fake.frozen
+            freeze, thaw = freezes[-1], thaws[-1]
+            when = steps(operation)
+            assert when['open-overlays'][1] <= freeze, 'frozen before all was prepared'
+            assert thaw <= when['record-point'][0] + 0.001, 'frozen although the point was there'
+            assert thaw - freeze < 2
+            held = [event for event in s.vm.qmp.events if event['event'] in ('STOP', 'RESUME')]
+            s.vm.qmp.execute('query-status')
+            for event in held:
+                at = event['timestamp']['seconds'] + event['timestamp']['microseconds'] / 1e6
+                assert freeze <= at <= thaw, 'the guest stood still outside of the freeze'
+            s.vm.qmp.events.clear()
+        s.backup(quiesce='none')
+        assert len(fake.times('fsfreeze-freeze')) == 2
+
+
+@pytest.mark.parametrize('temper', ['silent', 'refusing', 'absent', 'thawing', 'dying'])
+@pytest.mark.parametrize('policy', ['try', 'require'])
+@newest
+def test_agents_that_do_not_freeze(qemu, policy, temper, scene, agent, tmp_path):
+    fake = agent(temper) if temper != 'absent' else None
+    options = {'snapshot.freeze-timeout': '1s', 'snapshot.thaw-after': '3s'}
+    kind = 'blockdev' if policy == 'try' else 'drive'
+    with scene(qemu, kind=kind, daemon=options, attach={'agent': str(tmp_path / 'qga')}) as s:
+        before, state = s.vm.acked(), s.state()
+        operation = s.daemon.snapshot(s.guest, quiesce=policy)
+        if policy == 'try':
+            s.judge_point(operation, before, s.vm.acked())
+            assert operation['result']['quiesced'] == 'no'
+            point = s.daemon.get('/v1/guests/g/snapshots').json['snapshots'][-1]
+            assert point['quiesced'] is False
+            if temper not in ('thawing',):
+                assert operation['result']['quiesce_error']
+        elif temper == 'thawing':       # which it tells when it is thawed: the point is there by then
+            assert operation['state'] == 'failed', 'a point passes for quiesced that is not'
+            assert 'frozen' in operation['error']['message']
+            assert operation['result']['quiesced'] == 'no'
+            s.judge_layers(operation, before, s.vm.acked())
+        else:
+            assert operation['state'] == 'failed', operation
+            assert 'agent' in operation['error']['message']
+            assert {**s.state(), 'operations': 0} == {**state, 'operations': 0}
+        assert s.vm.qmp.execute('query-status')['status'] == 'running'
+        if fake:
+            wait_until(lambda: not fake.frozen, 'it is thawed', timeout=10)
+            assert len(fake.times('fsfreeze-freeze')) <= 1
+        s.backup(quiesce='none')
+
+
+@newest
+def test_thawed_after_the_daemon_has_died(qemu, scene, agent, tmp_path):
+    """A freeze that nobody is left to take back is taken back by the next daemon."""
+    fake = agent('slow')
+    with scene(qemu, kind='drive', attach={'agent': str(tmp_path / 'qga')}) as s:
+        s.begin(quiesce='require')
+        wait_until(lambda: fake.times('fsfreeze-freeze'), 'it is being frozen')
+        s.daemon.kill()
+        wait_until(lambda: fake.frozen, 'it is frozen')
+        fake.temper = 'fine'
+        s.daemon.start()
+        wait_until(lambda: not fake.frozen, 'it is thawed', timeout=20)
+        s.wait_attached()
+        operation = s.daemon.finished(s.operations()[0])
+        assert operation['state'] == 'failed'
+        s.judge()
+        assert s.backup(quiesce='require')['result']['quiesced'] == 'yes'
+
+
+@newest
+def test_the_timer_thaws(qemu, scene, agent, tmp_path):
+    """Cancelled while the agent takes its time: thawed all the same."""
+    fake = agent('slow')
+    options = {'snapshot.freeze-timeout': '500ms', 'snapshot.thaw-after': '2s'}
+    with scene(qemu, kind='blockdev', daemon=options, attach={'agent': str(tmp_path / 'qga')}) as s:
+        operation = s.daemon.snapshot(s.guest, quiesce='require')
+        assert operation['state'] == 'failed' and operation['error']['code'] == 'timeout', operation['error']
+        wait_until(lambda: fake.times('fsfreeze-thaw') and not fake.frozen, 'it is thawed', timeout=20)
+        fake.temper = 'fine'
+        assert s.backup(quiesce='require')['result']['quiesced'] == 'yes'
+        assert not os.path.exists(tmp_path / 'a' / 'disk.2')
