@@ -20,6 +20,16 @@ find_last_begun (Operation *operation)
   return -1;
 }
 
+static gboolean
+is_due_forward (Run *run,
+                int  position)
+{
+  const Step *step = &run->workflow->steps[position];
+
+  return step->when == STEP_FORWARD &&
+         (step->is_needed == NULL || step->is_needed (run->job));
+}
+
 static void
 resume (Run        *run,
         const char *name)
@@ -38,8 +48,11 @@ resume (Run        *run,
     {
       StepRecord *record = operation_get_record (run->operation, (guint) i);
 
-      /* What is behind counts as done. What is ahead has to be done again, and whoever cleans up
-       * after it must still be told that it had begun. */
+      /* What is behind counts as done, even what never began: the facts say that the world is past
+       * it. What is ahead has to be done again, and whoever cleans up after it must still be told
+       * that it had begun. */
+      if (record->begun_us == 0 && i < from && is_due_forward (run, i))
+        record->begun_us = g_get_real_time ();
       if (record->begun_us == 0)
         continue;
 

@@ -47,7 +47,8 @@ guest_require_client (Guest *guest, GError **error)
  * guest_error_is_refusal:
  * @error: an error of libqmp
  *
- * Returns: TRUE when QEMU answered the command with an error; after a time-out or a lost link it may have happened
+ * Returns: TRUE when QEMU answered the command with an error; after a time-out or a lost link it
+ *   may have happened
  */
 gboolean
 guest_error_is_refusal (const GError *error)

@@ -5,7 +5,8 @@
 
 G_BEGIN_DECLS
 
-/* How long QEMU may take over one command: it answers in well under a second unless its own storage hangs. */
+/* How long QEMU may take over one command: it answers in well under a second unless its own
+ * storage hangs. */
 #define GUEST_COMMAND_DEADLINE_MS 30000
 
 /* What libqmp says, as people are told it, with the guest named. (transfer full) both ways. */

@@ -7,7 +7,8 @@
 static void
 on_known (JournalRow *row, gpointer user_data)
 {
-  g_ptr_array_add (user_data, known_image_new (journal_row_text (row, 0), journal_row_text (row, 1)));
+  g_ptr_array_add (user_data, known_image_new (journal_row_text (row, 0),
+                                               journal_row_text (row, 1)));
 }
 
 static void

@@ -9,7 +9,8 @@
 
 G_BEGIN_DECLS
 
-/* Which image holds which layer: rows of the journal. A layer that has changed since is another one. */
+/* Which image holds which layer: rows of the journal. A layer that has changed since is another
+ * one. */
 
 /* The images of @store that hold the file as it is now, newest first. */
 GPtrArray *image_records_of_layer (Journal *journal, const char *store, const FileFacts *facts,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows how to look at a guest's disks: jobs first (a concluded stream job makes the question for the
- * block graph deadly), then the graph, then the files. */
+/* Knows how to look at a guest's disks: jobs first (a concluded stream job makes the question
+ * for the block graph deadly), then the graph, then the files. */
 
 #include "inspect.h"
 
@@ -143,8 +143,8 @@ on_iothreads (GObject *source, GAsyncResult *result, gpointer user_data)
   read_graph (task);
 }
 
-/* Seen on 7.2 and not on 10.0: "qemu_mutex_unlock_impl: Operation not permitted", SIGABRT. The locks in question went
- * with 9.0, which no command tells; backing-mask-protocol came with it. */
+/* Seen on 7.2 and not on 10.0: "qemu_mutex_unlock_impl: Operation not permitted", SIGABRT. The
+ * locks in question went with 9.0, which no command tells; backing-mask-protocol came with it. */
 static gboolean
 has_context_locks (Guest *guest)
 {

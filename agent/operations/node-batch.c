@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows the arguments with which nodes are opened, reopened and closed; measured on QEMU 7.2 and 10.0. */
+/* Knows the arguments with which nodes are opened, reopened and closed; measured on QEMU 7.2 and
+ * 10.0. */
 
 #include "node-batch.h"
 
@@ -48,8 +49,8 @@ node_batch_add_overlay (QmpBatch *batch, const DiskPlan *disk, const char *backi
                            NULL));
 }
 
-/* A file node that is plainly read-only would make every later commit into the layer fail ("Block node is read-only"),
- * hence auto-read-only below a read-only format node. */
+/* A file node that is plainly read-only would make every later commit into the layer fail
+ * ("Block node is read-only"), hence auto-read-only below a read-only format node. */
 void
 node_batch_add_layer (QmpBatch *batch, const DiskPlan *disk, const char *locking)
 {

@@ -35,7 +35,8 @@ find_layer (GPtrArray *disks, gint64 dev, gint64 ino)
  * @job: a job, whose facts are filled in
  * @disks: (element-type Disk): how the guest's disks stand
  *
- * Judges by inodes, not by names: a QEMU that was started anew from the published name has our overlay under a
+ * Judges by inodes, not by names: a QEMU that was started anew from the published name has our
+ * overlay under a
  * node name of its own, and the point is there all the same. Pure.
  */
 void
@@ -108,7 +109,8 @@ quick_backup_gather_facts (GTask *step, gpointer user_data)
   /* Ids of images that may have been deleted are not used again. */
   if (job->uploads->len > 0)
     job->attempt++;
-  /* That a point was taken is journaled when its window has closed: nothing needs the guest then. */
+  /* That a point was taken is journaled when its window has closed: nothing needs the guest
+   * then. */
   job->point = job->point_us != 0 ? POINT_TAKEN : POINT_UNKNOWN;
   job->same_process = FALSE;
   if (job->guest == NULL || guest_get_client (job->guest) == NULL)
@@ -129,7 +131,8 @@ is_one_of (const char *step, const char *const *names)
  * @last_step: (nullable): the last step that had begun
  * @ended: whether it had ended
  *
- * What becomes of a quick backup that a death of ours has cut off. Before the point, all is undone; after it,
+ * What becomes of a quick backup that a death of ours has cut off. Before the point, all is undone;
+ * after it,
  * all is finished. Pure.
  *
  * Returns: the decision

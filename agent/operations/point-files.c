@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows what a point needs of files: layers with names for life, new overlays, and the published name. All of it
- * blocks, so each step is one trip to a worker thread, which alone touches the plans meanwhile. */
+/* Knows what a point needs of files: layers with names for life, new overlays, and the published
+ * name. All of it blocks, so each step is one trip to a worker thread, which alone touches the
+ * plans meanwhile. */
 
 #include "quick-backup.h"
 
@@ -110,7 +111,8 @@ settle_disk (QuickBackup *job, DiskPlan *disk, GError **error)
   return files_settle (disk->active_path, error);
 }
 
-/* QEMU flushes in the midst of its transaction: what is dirty in the host's cache goes out before that. */
+/* QEMU flushes in the midst of its transaction: what is dirty in the host's cache goes out
+ * before that. */
 void
 quick_backup_settle_caches (GTask *step, gpointer job)
 {
@@ -126,8 +128,8 @@ publish_disk_late (QuickBackup *job, DiskPlan *disk, GError **error)
          || !naming_needs_stop (disk->naming) || publish (disk, error);
 }
 
-/* The guest stands still: nothing it is told after this can be missing from the name. A disk that has got its overlay is
- * published whatever became of the others. */
+/* The guest stands still: nothing it is told after this can be missing from the name. A disk
+ * that has got its overlay is published whatever became of the others. */
 void
 quick_backup_publish_late (GTask *step, gpointer user_data)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows how leftover block jobs are ended when the caller wants that: cancelled, waited for, dismissed. */
+/* Knows how leftover block jobs are ended when the caller wants that: cancelled, waited for,
+ * dismissed. */
 
 #include "quick-backup.h"
 

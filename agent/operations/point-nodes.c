@@ -53,8 +53,9 @@ run_batch (GTask *step, QuickBackup *job, QmpBatch *batch)
   qmp_batch_run_async (batch, client, GUEST_COMMAND_DEADLINE_MS, NULL, on_batch, call);
 }
 
-/* QEMU has the active layer open as `disk`, which will soon be another file: have it opened by its name for life. Two
- * files with one inode lock each other out, so the first step over is without locks. */
+/* QEMU has the active layer open as `disk`, which will soon be another file: have it opened by
+ * its name for life. Two files with one inode lock each other out, so the first step over is
+ * without locks. */
 void
 quick_backup_adopt_names (GTask *step, gpointer user_data)
 {
@@ -201,9 +202,9 @@ quick_backup_take_point (GTask *step, gpointer user_data)
                             on_transaction, call);
 }
 
-/* QEMU still calls the frozen layer `disk`: open it once more by its name for life, and let go of the old node. Nodes that
- * -drive made go by themselves; a user's own stay until they are deleted. What has been done already, as a restart may
- * find it, is left alone. */
+/* QEMU still calls the frozen layer `disk`: open it once more by its name for life, and let go
+ * of the old node. Nodes that -drive made go by themselves; a user's own stay until they are
+ * deleted. What has been done already, as a restart may find it, is left alone. */
 void
 quick_backup_rename_layers (GTask *step, gpointer user_data)
 {

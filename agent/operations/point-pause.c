@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows how a guest is held still around a point, and let go again: its filesystems by the guest agent, its CPUs by
- * `stop`. The CPUs are stopped only where the name invariant needs it (NAMING_STOP). */
+/* Knows how a guest is held still around a point, and let go again: its filesystems by the guest
+ * agent, its CPUs by `stop`. The CPUs are stopped only where the name invariant needs it
+ * (NAMING_STOP). */
 
 #include "quick-backup.h"
 
@@ -132,7 +133,8 @@ names_are_right (QuickBackup *job, GError **error)
   return TRUE;
 }
 
-/* After a restart of ours, "we stopped it" is believed only of the very process that the plan was made for. */
+/* After a restart of ours, "we stopped it" is believed only of the very process that the plan
+ * was made for. */
 void
 quick_backup_cont (GTask *step, gpointer user_data)
 {
@@ -147,7 +149,8 @@ quick_backup_cont (GTask *step, gpointer user_data)
     set_run_state (step, job, "cont");
 }
 
-/* The policy is kept to the end: nothing goes up as consistent that may not be. The point stays, told as not quiesced. */
+/* The policy is kept to the end: nothing goes up as consistent that may not be. The point stays,
+ * told as not quiesced. */
 void
 quick_backup_check_quiesce (GTask *step, gpointer user_data)
 {
@@ -178,7 +181,8 @@ on_thawed (GObject *source, GAsyncResult *result, gpointer user_data)
   GError *error = NULL;
 
   tell_window (job);
-  /* Only the thaw tells whether somebody in the guest had thawed before it; to be asked of whom froze. */
+  /* Only the thaw tells whether somebody in the guest had thawed before it; to be asked of whom
+   * froze. */
   if (job->window_us != 0)
     job->frozen = job->frozen && quiesce_still_frozen (job->quiesce);
   quick_backup_save_plan (job, operation_get_plan (job->operation));

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows how a device gets its overlay without blockdev-reopen (NAMING_SWAP): the guest is stopped, so a mirror of
- * nothing is ready at once, and its completion moves the device from the layer opened as `disk` onto the overlay over the
- * same layer opened by its name for life. Once in the life of a QEMU process; 7 to 20 ms a disk. */
+/* Knows how a device gets its overlay without blockdev-reopen (NAMING_SWAP): the guest is
+ * stopped, so a mirror of nothing is ready at once, and its completion moves the device from the
+ * layer opened as `disk` onto the overlay over the same layer opened by its name for life. Once
+ * in the life of a QEMU process; 7 to 20 ms a disk. */
 
 #include "quick-backup.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows a quick backup from end to end: freeze the disks at one point, then upload the frozen layers
- * while the guest runs on. The steps themselves are in the files that quick-backup.h names. */
+/* Knows a quick backup from end to end: freeze the disks at one point, then upload the frozen
+ * layers while the guest runs on. The steps themselves are in the files that quick-backup.h
+ * names. */
 
 #include "quick-backup.h"
 
@@ -60,11 +61,13 @@ uploads (gpointer job)
   return ((QuickBackup *) job)->uploads->len > 0;
 }
 
-/* The order keeps the name invariant (README.md). From "freeze" to "thaw" the guest may stand still: these steps are
- * held, nothing slow stands between them, and each is repeatable, since a restart finds only that the window was open.
- * "adopt-names" is held so as not to be left half-way, where the disk is without its lock. */
+/* The order keeps the name invariant (README.md). From "freeze" to "thaw" the guest may stand
+ * still: these steps are held, nothing slow stands between them, and each is repeatable, since a
+ * restart finds only that the window was open. "adopt-names" is held so as not to be left
+ * half-way, where the disk is without its lock. */
 static const Step quick_backup_steps[] = {
-  /* name               starts                        when             cleans up after   held   needed if */
+  /* name               starts                        when             cleans up after   held
+   * needed if */
   { "end-jobs",         quick_backup_end_jobs,        STEP_FORWARD,    NULL,             FALSE, has_jobs },
   { "create-files",     quick_backup_create_files,    STEP_FORWARD,    NULL,             FALSE, NULL },
   { "adopt-names",      quick_backup_adopt_names,     STEP_FORWARD,    NULL,             TRUE,  adopts },

@@ -26,8 +26,8 @@ typedef struct
   gboolean named_by_us;         /* the overlay is on the node that we made */
 } DiskFacts;
 
-/* What the steps of a quick backup work on. The members up to @attempt are the plan: all that a restart
- * knows. */
+/* What the steps of a quick backup work on. The members up to @attempt are the plan: all that a
+ * restart knows. */
 typedef struct
 {
   Operation  *operation;
@@ -50,7 +50,7 @@ typedef struct
   DiskFacts  *facts;            /* one for each disk; valid when @point is known by looking */
   gboolean    same_process;     /* the guest is still that process */
   Quiesce    *quiesce;          /* (nullable): of this process's freeze */
-  gint64      window_us;        /* monotonic: when the window was opened; 0 in a restart that finds it open */
+  gint64      window_us;        /* monotonic: when this process opened the window; else 0 */
 } QuickBackup;
 
 extern const Workflow quick_backup_workflow;

@@ -98,7 +98,8 @@ check_fit (Disk *disk, const SnapshotRequest *request, GError **error)
  * snapshot_select:
  * @disks: (element-type Disk): the guest's disks
  * @request: what is asked for
- * @error: return location: AGENT_ERROR_NOT_FOUND for a disk that is not there, AGENT_ERROR_CONFLICT with
+ * @error: return location: AGENT_ERROR_NOT_FOUND for a disk that is not there, AGENT_ERROR_CONFLICT
+ *   with
  *   the reason for one of which no point can be taken
  *
  * Returns: (transfer container) (element-type Disk): the disks of the point, one at least
@@ -204,7 +205,8 @@ snapshot_plan_published (Disk *disk, const SnapshotRequest *request, const char 
   return g_build_filename (request->overlay_folder, file, NULL);
 }
 
-/* QEMU names the device of a virtio-blk disk so; it is the one that leaves its iothread when it is stopped. */
+/* QEMU names the device of a virtio-blk disk so; it is the one that leaves its iothread when it
+ * is stopped. */
 static gboolean
 leaves_iothread_when_stopped (Disk *disk)
 {
@@ -214,7 +216,8 @@ leaves_iothread_when_stopped (Disk *disk)
   return FALSE;
 }
 
-/* Relative, so that a chain can be moved with its folder; QEMU takes what stands before a colon for a protocol. */
+/* Relative, so that a chain can be moved with its folder; QEMU takes what stands before a colon
+ * for a protocol. */
 static char *
 backing_name_of (const char *layer)
 {
@@ -245,7 +248,8 @@ choose_naming (Disk *disk, const char *layer, gboolean reopen_kills, Naming *nam
         }
       *naming = NAMING_SWAP;
     }
-  /* A device right on a protocol node has no format node that could be opened again over another file. */
+  /* A device right on a protocol node has no format node that could be opened again over another
+   * file. */
   else if (reopen_kills || active->auto_named || strcmp (active->node, active->file_node) == 0)
     *naming = NAMING_STOP;
   else

@@ -11,13 +11,16 @@ G_BEGIN_DECLS
 /* How a disk's name is kept right while a point is taken (see the README beside this file). */
 typedef enum
 {
-  /* QEMU knows the active layer by its name for life: the new overlay is published before the point. */
+  /* QEMU knows the active layer by its name for life: the new overlay is published before the
+   * point. */
   NAMING_LATER,
-  /* QEMU knows it as `disk`, but its node has a name of its own: it is opened again by its name for life first. */
+  /* QEMU knows it as `disk`, but its node has a name of its own: it is opened again by its name
+   * for life first. */
   NAMING_ADOPT,
   /* QEMU knows it as `disk` and made the node's name up: publish while the guest is stopped. */
   NAMING_STOP,
-  /* The same where blockdev-reopen would kill QEMU: the device is moved onto the overlay by a mirror of nothing. */
+  /* The same where blockdev-reopen would kill QEMU: the device is moved onto the overlay by a
+   * mirror of nothing. */
   NAMING_SWAP,
 } Naming;
 
@@ -66,17 +69,19 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (DiskPlan, disk_plan_free)
 JsonNode  *disk_plan_to_json   (const DiskPlan *self) G_GNUC_WARN_UNUSED_RESULT;
 DiskPlan  *disk_plan_from_json (JsonNode *json, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* The disks of @disks that @request names, or all writable ones; each must be fit for a point. Pure. */
+/* The disks of @disks that @request names, or all writable ones; each must be fit for a point.
+ * Pure. */
 GPtrArray *snapshot_select     (GPtrArray *disks, const SnapshotRequest *request,
                                 GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* @entries: what names_list() says of the disk's published name; @reopen_kills: see inspect.h. Pure.
- * AGENT_ERROR_CONFLICT when this QEMU offers no way to keep the name right. */
+/* @entries: what names_list() says of the disk's published name; @reopen_kills: see inspect.h.
+ * Pure. AGENT_ERROR_CONFLICT when this QEMU offers no way to keep the name right. */
 DiskPlan  *snapshot_plan_disk  (Disk *disk, guint index, GPtrArray *entries,
                                 const SnapshotRequest *request, const char *guest,
                                 const char *operation, gboolean reopen_kills,
                                 GError **error) G_GNUC_WARN_UNUSED_RESULT;
-/* Where the disk's layers are named: its published path, or for a block device one in the overlay folder. */
+/* Where the disk's layers are named: its published path, or for a block device one in the
+ * overlay folder. */
 char      *snapshot_plan_published (Disk *disk, const SnapshotRequest *request, const char *guest);
 
 /* The job that moves a device in NAMING_SWAP. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows how a request for a point becomes an operation: claim the disks, look at them, plan, find out
- * which layers the store has already, and submit. */
+/* Knows how a request for a point becomes an operation: claim the disks, look at them, find out
+ * which layers the store has already, plan, submit. */
 
 #include "snapshot.h"
 
@@ -10,16 +10,9 @@
 #include <string.h>
 
 #include "guest-errors.h"
-#include "image-records.h"
 #include "inspect.h"
+#include "known-images.h"
 #include "quick-backup.h"
-
-/* An image that might hold a layer of the chains; asked after in the store. */
-typedef struct
-{
-  char       *layer_key;        /* (nullable): NULL for an image_ref, which must be there */
-  KnownImage *image;
-} Candidate;
 
 typedef struct
 {
@@ -34,18 +27,8 @@ typedef struct
   Inspection      *inspection;
   GPtrArray       *chosen;      /* of Disk, of the inspection */
   GPtrArray       *entries;     /* of GPtrArray of NamesEntry, beside @chosen */
-  GPtrArray       *candidates;  /* of Candidate */
-  guint            next;
   GHashTable      *known;       /* layer key -> KnownImage */
 } Preparation;
-
-static void
-candidate_free (Candidate *self)
-{
-  g_free (self->layer_key);
-  known_image_free (self->image);
-  g_free (self);
-}
 
 static void prepare (GTask *task);
 
@@ -78,12 +61,12 @@ preparation_free (Preparation *self)
   inspection_free (self->inspection);
   g_clear_pointer (&self->chosen, g_ptr_array_unref);
   g_ptr_array_unref (self->entries);
-  g_ptr_array_unref (self->candidates);
-  g_hash_table_unref (self->known);
+  g_clear_pointer (&self->known, g_hash_table_unref);
   g_free (self);
 }
 
-/* --- may a point be taken of this guest now? ---------------------------------------------------- */
+/* --- may a point be taken of this guest now?
+ * ---------------------------------------------------- */
 
 static gboolean
 check_guest (Guest *guest, const SnapshotRequest *request, GError **error)
@@ -169,7 +152,8 @@ collect_jobs (Preparation *self, GStrvBuilder *ending, GError **error)
   return TRUE;
 }
 
-/* --- the plan ----------------------------------------------------------------------------------- */
+/* --- the plan
+ * ----------------------------------------------------------------------------------- */
 
 static QuickBackup *
 make_plan (Preparation *self, GError **error)
@@ -235,101 +219,22 @@ submit (GTask *task)
     g_task_return_error (task, error);
 }
 
-/* --- what the store has already ----------------------------------------------------------------- */
-
-static void ask_store (GTask *task);
-
 static void
-on_image (GObject *source, GAsyncResult *result, gpointer user_data)
+on_known (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   g_autoptr (GTask) task = user_data;
   Preparation *self = g_task_get_task_data (task);
-  Candidate *candidate = g_ptr_array_index (self->candidates, self->next);
-  g_autoptr (ImageInfo) info = NULL;
-  g_autoptr (GError) error = NULL;
+  GError *error = NULL;
 
-  info = image_store_get_finish (AGENT_IMAGE_STORE (source), result, &error);
-  if (info == NULL && !g_error_matches (error, AGENT_ERROR, AGENT_ERROR_NOT_FOUND))
-    {
-      g_task_return_error (task, g_steal_pointer (&error));
-      return;
-    }
-  if (info != NULL && g_strcmp0 (info->status, "active") == 0)
-    {
-      if (candidate->layer_key != NULL
-          && !g_hash_table_contains (self->known, candidate->layer_key))
-        g_hash_table_insert (self->known, g_strdup (candidate->layer_key),
-                             g_steal_pointer (&candidate->image));
-    }
-  else if (candidate->layer_key == NULL)
-    {
-      g_task_return_error (task, agent_error_new (AGENT_ERROR_CONFLICT,
-                                                  "name an image that is there and active",
-                                                  "image_ref: the store has no image %s",
-                                                  candidate->image->image_id));
-      return;
-    }
-  self->next++;
-  ask_store (task);
-}
-
-static void
-ask_store (GTask *task)
-{
-  Preparation *self = g_task_get_task_data (task);
-
-  if (self->next == self->candidates->len)
+  self->known = known_images_finish (result, &error);
+  if (self->known != NULL)
     submit (task);
   else
-    {
-      Candidate *candidate = g_ptr_array_index (self->candidates, self->next);
-
-      image_store_get_async (operations_get_store (self->operations), candidate->image->image_id,
-                             g_task_get_cancellable (task), on_image, g_object_ref (task));
-    }
+    g_task_return_error (task, error);
 }
 
-static void
-add_candidate (Preparation *self, const char *layer_key, KnownImage *image)
-{
-  Candidate *candidate = g_new0 (Candidate, 1);
-
-  candidate->layer_key = g_strdup (layer_key);
-  candidate->image = image;
-  g_ptr_array_add (self->candidates, candidate);
-}
-
-static gboolean
-collect_candidates (Preparation *self, Disk *disk, GError **error)
-{
-  const char *store = image_store_get_name (operations_get_store (self->operations));
-  const char *reference = snapshot_request_image_ref (self->request, disk->name);
-
-  if (reference != NULL && disk->layers->len > 1)
-    add_candidate (self, NULL, known_image_new (reference, NULL));
-  for (guint i = 1; i < disk->layers->len; i++)
-    {
-      const Layer *layer = g_ptr_array_index (disk->layers, i);
-      g_autofree char *key = upload_layer_key (layer->facts.dev, layer->facts.ino);
-      g_autoptr (GPtrArray) images = NULL;
-
-      if (!layer->known)
-        continue;
-      images = image_records_of_layer (operations_get_journal (self->operations), store,
-                                       &layer->facts, error);
-      if (images == NULL)
-        return FALSE;
-      for (guint j = 0; j < images->len; j++)
-        {
-          const KnownImage *image = g_ptr_array_index (images, j);
-
-          add_candidate (self, key, known_image_new (image->image_id, image->parent_image));
-        }
-    }
-  return TRUE;
-}
-
-/* --- looking ------------------------------------------------------------------------------------ */
+/* --- looking
+ * ------------------------------------------------------------------------------------ */
 
 static void
 on_named (GObject *source, GAsyncResult *result, gpointer user_data)
@@ -343,13 +248,8 @@ on_named (GObject *source, GAsyncResult *result, gpointer user_data)
       g_task_return_error (task, error);
       return;
     }
-  for (guint i = 0; self->request->upload && i < self->chosen->len; i++)
-    if (!collect_candidates (self, g_ptr_array_index (self->chosen, i), &error))
-      {
-        g_task_return_error (task, error);
-        return;
-      }
-  ask_store (task);
+  known_images_async (self->operations, self->chosen, self->request, g_task_get_cancellable (task),
+                      on_known, g_object_ref (task));
 }
 
 static void
@@ -375,7 +275,8 @@ list_names (GTask *task, gpointer source, gpointer task_data, GCancellable *canc
   g_task_return_boolean (task, TRUE);
 }
 
-/* Only a look at the guest tells which disks are meant; what it saw of them may change until they are claimed. */
+/* Only a look at the guest tells which disks are meant; what it saw of them may change until
+ * they are claimed. */
 static gboolean
 choose_and_claim (Preparation *self, GError **error)
 {
@@ -425,7 +326,8 @@ on_inspected (GObject *source, GAsyncResult *result, gpointer user_data)
   g_task_run_in_thread (naming, list_names);
 }
 
-/* FALSE when another request with the same key is on its way: the task then waits for that one's end. */
+/* FALSE when another request with the same key is on its way: the task then waits for that one's
+ * end. */
 static gboolean
 take_key (GTask *task)
 {
@@ -501,9 +403,6 @@ snapshot_prepare_async (Operations *operations, Guest *guest, JsonObject *reques
   self->idempotency_key = g_strdup (idempotency_key);
   self->id = g_uuid_string_random ();
   self->entries = g_ptr_array_new_with_free_func ((GDestroyNotify) g_ptr_array_unref);
-  self->candidates = g_ptr_array_new_with_free_func ((GDestroyNotify) candidate_free);
-  self->known = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
-                                       (GDestroyNotify) known_image_free);
   g_task_set_task_data (task, self, (GDestroyNotify) preparation_free);
   prepare (task);
 }
@@ -511,7 +410,8 @@ snapshot_prepare_async (Operations *operations, Guest *guest, JsonObject *reques
 /**
  * snapshot_prepare_finish:
  * @result: the result
- * @error: return location: AGENT_ERROR INVALID, NOT_FOUND, CONFLICT, UNAVAILABLE, TIMEOUT, GUEST, STORE
+ * @error: return location: AGENT_ERROR INVALID, NOT_FOUND, CONFLICT, UNAVAILABLE, TIMEOUT, GUEST,
+ *   STORE
  *
  * Returns: (transfer full): the operation, running
  */

@@ -5,8 +5,8 @@
 
 G_BEGIN_DECLS
 
-/* From a request for a point to a running operation: everything that can be refused is refused here, before
- * anything is touched. See operations_snapshot_async(). */
+/* From a request for a point to a running operation: everything that can be refused is refused
+ * here, before anything is touched. See operations_snapshot_async(). */
 void       snapshot_prepare_async  (Operations *operations, Guest *guest, JsonObject *request,
                                     const char *idempotency_key, GCancellable *cancellable,
                                     GAsyncReadyCallback callback, gpointer user_data);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows which layers have to go to the store so that a point can be restored from it: pure functions. */
+/* Knows which layers have to go to the store so that a point can be restored from it: pure
+ * functions. */
 
 #include "upload-plan.h"
 
@@ -113,7 +114,8 @@ upload_layer_key (guint64 dev, guint64 ino)
  * upload_image_id:
  * @operation: the operation's id
  * @index: the image's place in it
- * @attempt: 0, and one more each time that the uploads start anew: an id once deleted is never free again
+ * @attempt: 0, and one more each time that the uploads start anew: an id once deleted is never free
+ *   again
  *
  * Returns: (transfer full): a UUID (version 8: made of a hash of our own choice)
  */
@@ -169,8 +171,8 @@ check_uploadable (Disk *disk, Layer *layer, GError **error)
   return FALSE;
 }
 
-/* The parent that the layer above @depth has in the store; NULL when there is none, which is an error
- * unless the policy ignores it. */
+/* The parent that the layer above @depth has in the store; NULL when there is none, which is an
+ * error unless the policy ignores it. */
 static gboolean
 find_parent (Disk *disk, guint depth, const SnapshotRequest *request, GHashTable *known,
              const KnownImage *below, const KnownImage **parent, GError **error)

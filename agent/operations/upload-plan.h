@@ -43,10 +43,11 @@ void        known_image_free      (KnownImage *self);
 /* "DEV:INO": how @known of upload_plan_disk() finds the layers. */
 char       *upload_layer_key      (guint64 dev, guint64 ino);
 
-/* What has to go up so that the point of @disk can be restored: missing parents first, bottom up, then the layer
- * that is about to freeze. Appends UploadPlans to @uploads and what will be known of their layers to @known, which maps
- * upload_layer_key() to KnownImage. @layer: the active layer's name for life. Pure. AGENT_ERROR_CONFLICT when a parent is
- * in no store and the policy is to require it, or it cannot be uploaded. */
+/* What has to go up so that the point of @disk can be restored: missing parents first, bottom
+ * up, then the layer that is about to freeze. Appends UploadPlans to @uploads and what will be
+ * known of their layers to @known, which maps upload_layer_key() to KnownImage. @layer: the
+ * active layer's name for life. Pure. AGENT_ERROR_CONFLICT when a parent is in no store and the
+ * policy is to require it, or it cannot be uploaded. */
 gboolean    upload_plan_disk      (Disk *disk, const char *layer, const SnapshotRequest *request,
                                    const char *guest, const char *image_name,
                                    const char *operation, GHashTable *known, GPtrArray *uploads,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows how frozen layers become images: all records first, then the bytes, parents before children. What was
- * uploaded whole is in the journal at once and is not sent again. */
+/* Knows how frozen layers become images: all records first, then the bytes, parents before
+ * children. What was uploaded whole is in the journal at once and is not sent again. */
 
 #include "quick-backup.h"
 
@@ -59,7 +59,8 @@ journal_of (Uploads *self)
   return operations_get_journal (self->job->operations);
 }
 
-/* Whether the current upload is whole already, from before a restart; @size is -1 when it is not. */
+/* Whether the current upload is whole already, from before a restart; @size is -1 when it is
+ * not. */
 static gboolean
 is_uploaded (Uploads *self, gint64 *size, GError **error)
 {
@@ -112,7 +113,8 @@ static void create_next (Uploads *self);
 static void upload_next (Uploads *self);
 static void delete_next (Uploads *self);
 
-/* --- image records ------------------------------------------------------------------------------ */
+/* --- image records
+ * ------------------------------------------------------------------------------ */
 
 static void
 on_created (GObject *source, GAsyncResult *result, gpointer user_data)
@@ -149,8 +151,8 @@ create_next (Uploads *self)
                             g_task_get_cancellable (self->step), on_created, self);
 }
 
-/* Gives what is not uploaded yet new ids, and those who name them as parents the new ones; returns the old ids. An id that
- * was deleted once is never free again in Glance. */
+/* Gives what is not uploaded yet new ids, and those who name them as parents the new ones;
+ * returns the old ids. An id that was deleted once is never free again in Glance. */
 static char **
 renew_ids (QuickBackup *job, Journal *journal, GError **error)
 {
@@ -222,7 +224,8 @@ quick_backup_create_images (GTask *step, gpointer user_data)
     delete_next (deletion);
 }
 
-/* --- bytes -------------------------------------------------------------------------------------- */
+/* --- bytes
+ * -------------------------------------------------------------------------------------- */
 
 static void
 on_progress (gint64 done, gint64 total, gpointer user_data)
@@ -357,7 +360,8 @@ quick_backup_upload (GTask *step, gpointer user_data)
   upload_next (self);
 }
 
-/* --- after a failure ---------------------------------------------------------------------------- */
+/* --- after a failure
+ * ---------------------------------------------------------------------------- */
 
 static void
 on_deleted (GObject *source, GAsyncResult *result, gpointer user_data)
@@ -387,8 +391,9 @@ delete_next (Uploads *self)
                               self);
 }
 
-/* Deletes the point's images, whole or not, so that nobody takes them for a backup that succeeded. Parents that went
- * up whole stay: they are what they say, and the next backup need not send them again. */
+/* Deletes the point's images, whole or not, so that nobody takes them for a backup that
+ * succeeded. Parents that went up whole stay: they are what they say, and the next backup need
+ * not send them again. */
 void
 quick_backup_delete_images (GTask *step, gpointer user_data)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows how to take back the preparations of a point that was not taken. It judges by what QEMU and the
- * files say: an overlay that anybody has open stays, and so does the name that leads to it. */
+/* Knows how to take back the preparations of a point that was not taken. It judges by what QEMU
+ * and the files say: an overlay that anybody has open stays, and so does the name that leads to
+ * it. */
 
 #include "quick-backup.h"
 
@@ -21,8 +22,8 @@ typedef struct
   GTask       *step;
 } Withdrawal;
 
-/* A crash between making the overlay and writing down its inode leaves a file of which only the name and the header tell
- * that it is ours. */
+/* A crash between making the overlay and writing down its inode leaves a file of which only the
+ * name and the header tell that it is ours. */
 static gboolean
 is_our_overlay (const DiskPlan *disk, const FileFacts *facts)
 {

@@ -673,6 +673,21 @@ test_needless_step (Fixture       *fixture,
   g_string_free (patient.history, TRUE);
 }
 
+/* The facts may be past a step that never began; who cleans up after it is due all the same. */
+static void
+test_resume_ahead (Fixture       *fixture,
+                   gconstpointer  data)
+{
+  Patient patient = { { RECOVERY_RESUME, "clean", "the world is past it" }, 0, NULL, NULL };
+  Operation *operation = load_patient (fixture, &patient);
+
+  operation_get_record (operation, 0)->begun_us = 0;
+  operation_get_record (operation, 1)->begun_us = 0;
+  recover_and_show (fixture, operation, "\"state\":\"succeeded\"");
+  g_assert_cmpstr (patient.history->str, ==, "clean last ");
+  g_string_free (patient.history, TRUE);
+}
+
 /* The guest comes back while a run that did not find it is still on its way to say so. */
 static void
 test_recover_while_recovering (Fixture       *fixture,
@@ -745,6 +760,7 @@ main (int    argc,
   ADD ("decisions", test_decisions);
   ADD ("resumed-from-earlier", test_resumed_from_earlier);
   ADD ("needless-step", test_needless_step);
+  ADD ("resume-ahead", test_resume_ahead);
   ADD ("recover-while-recovering", test_recover_while_recovering);
   g_test_add_func ("/engine/unsound-tables", test_unsound_tables);
 

@@ -8,7 +8,8 @@
 
 /* Disks and requests for the tests of pure functions. */
 
-/* A disk called @name on the virtio-blk device @name, published at "/d/NAME"; it has no layers yet. */
+/* A disk called @name on the virtio-blk device @name, published at "/d/NAME"; it has no layers
+ * yet. */
 Disk            *model_disk       (const char *name);
 /* Puts a layer under those that @disk has; its inode is @ino on device 1. */
 Layer           *model_add_layer  (Disk *disk, const char *path, const char *format, guint64 ino);

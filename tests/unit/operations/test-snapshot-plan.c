@@ -61,7 +61,8 @@ plan_of (Disk *disk, GPtrArray *names, const char *request_json, gboolean reopen
   return plan;
 }
 
-/* --- which disks -------------------------------------------------------------------------------- */
+/* --- which disks
+ * -------------------------------------------------------------------------------- */
 
 static void
 test_all_writable (void)
@@ -156,7 +157,8 @@ test_allowed_by_request (void)
   g_assert_cmpuint (chosen->len, ==, 2);
 }
 
-/* --- names -------------------------------------------------------------------------------------- */
+/* --- names
+ * -------------------------------------------------------------------------------------- */
 
 static void
 test_first_of_a_drive (void)

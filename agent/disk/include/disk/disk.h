@@ -28,7 +28,7 @@ typedef struct
   char      *detect_zeroes;
   gboolean   cache_direct;
   gboolean   cache_no_flush;
-  gboolean   linked;            /* QEMU opened it by a symbolic link to the file, which @path is not */
+  gboolean   linked;            /* QEMU opened it by a symbolic link, which @path is not */
   gboolean   known;             /* @facts hold */
   FileFacts  facts;
 } Layer;

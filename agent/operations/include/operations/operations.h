@@ -8,8 +8,8 @@
 
 G_BEGIN_DECLS
 
-/* What the faces (REST, and through it the CLI) can ask for. Requests come as JSON objects and are checked here:
- * unknown members and bad values are AGENT_ERROR_INVALID. */
+/* What the faces (REST, and through it the CLI) can ask for. Requests come as JSON objects and
+ * are checked here: unknown members and bad values are AGENT_ERROR_INVALID. */
 
 #define TYPE_OPERATIONS (operations_get_type ())
 G_DECLARE_FINAL_TYPE (Operations, operations, AGENT, OPERATIONS, GObject)
@@ -23,8 +23,8 @@ GuestRegistry *operations_get_guests      (Operations *self);
 ImageStore    *operations_get_store       (Operations *self);
 Journal       *operations_get_journal     (Operations *self);
 
-/* Takes a point: {"name", "disks", "quiesce", "image", "parents", "metadata", ...}. Everything that can be refused
- * is refused before the operation exists. Returns the operation, running. */
+/* Takes a point: {"name", "disks", "quiesce", "image", "parents", "metadata", ...}. Everything
+ * that can be refused is refused before the operation exists. Returns the operation, running. */
 void           operations_snapshot_async  (Operations *self, Guest *guest, JsonObject *request,
                                            const char *idempotency_key,
                                            GCancellable *cancellable,

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Knows when an image may be deleted: nobody that we know of needs it. */
+
+#include <operations/operations.h>
+
+#include <core/error.h>
+
+#include "image-records.h"
+#include "quick-backup.h"
+
+static void
+on_image_removed (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (GTask) task = user_data;
+  Operations *self = g_task_get_source_object (task);
+  GError *error = NULL;
+
+  if (image_store_remove_finish (AGENT_IMAGE_STORE (source), result, &error)
+      && image_records_remove (operations_get_journal (self), g_task_get_task_data (task), &error))
+    g_task_return_boolean (task, TRUE);
+  else
+    g_task_return_error (task, error);
+}
+
+/* The running operation that plans to write the image; NULL when there is none. */
+static Operation *
+find_writer (Operations *self, const char *id)
+{
+  g_autoptr (GPtrArray) list = engine_list (operations_get_engine (self), NULL);
+
+  for (guint i = 0; i < list->len; i++)
+    {
+      Operation *operation = g_ptr_array_index (list, i);
+      g_autoptr (QuickBackup) job = quick_backup_new ();
+
+      if (operation_is_finished (operation)
+          || !quick_backup_load_plan (job, operation_get_plan (operation), NULL))
+        continue;
+      for (guint j = 0; j < job->uploads->len; j++)
+        {
+          const UploadPlan *upload = g_ptr_array_index (job->uploads, j);
+
+          if (g_strcmp0 (upload->image_id, id) == 0 || g_strcmp0 (upload->parent_image, id) == 0)
+            return operation;
+        }
+    }
+  return NULL;
+}
+
+static void
+on_image_found (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (GTask) task = user_data;
+  Operations *self = g_task_get_source_object (task);
+  const char *id = g_task_get_task_data (task);
+  g_autoptr (ImageInfo) info = NULL;
+  GError *error = NULL;
+
+  info = image_store_get_finish (AGENT_IMAGE_STORE (source), result, &error);
+  if (info != NULL)
+    {
+      image_store_remove_async (operations_get_store (self), id,
+                                g_task_get_cancellable (task), on_image_removed,
+                                g_object_ref (task));
+      return;
+    }
+  /* What the store has lost is nothing to count on any more. */
+  if (g_error_matches (error, AGENT_ERROR, AGENT_ERROR_NOT_FOUND))
+    {
+      g_autoptr (GError) unwritten = NULL;
+
+      if (!image_records_remove (operations_get_journal (self), id, &unwritten))
+        g_prefix_error (&error, "%s; ", unwritten->message);
+    }
+  g_task_return_error (task, error);
+}
+
+/**
+ * operations_remove_image_async:
+ * @self: the operations
+ * @id: the image's id
+ * @force: although layers need it as their parent
+ * @cancellable: (nullable)
+ * @callback: called with the result
+ * @user_data: for @callback
+ *
+ * Deletes an image, unless a running operation or an image that we know of needs it.
+ */
+void
+operations_remove_image_async (Operations *self, const char *id, gboolean force,
+                               GCancellable *cancellable, GAsyncReadyCallback callback,
+                               gpointer user_data)
+{
+  g_autoptr (GTask) task = g_task_new (self, cancellable, callback, user_data);
+  g_auto (GStrv) children = NULL;
+  GError *error = NULL;
+  Operation *writer = find_writer (self, id);
+
+  g_task_set_task_data (task, g_strdup (id), g_free);
+  if (writer != NULL)
+    {
+      g_task_return_error (task, agent_error_new (AGENT_ERROR_CONFLICT,
+                                                  "wait for it, or cancel it first",
+                                                  "operation %s needs image %s",
+                                                  operation_get_id (writer), id));
+      return;
+    }
+  children = image_records_children (operations_get_journal (self), id, &error);
+  if (children == NULL)
+    g_task_return_error (task, error);
+  else if (children[0] != NULL && !force)
+    g_task_return_error (task, agent_error_new (AGENT_ERROR_CONFLICT,
+                                                "delete that one first, or force it",
+                                                "image %s cannot be restored without image %s",
+                                                children[0], id));
+  else
+    image_store_get_async (operations_get_store (self), id, cancellable, on_image_found,
+                           g_object_ref (task));
+}
+
+/**
+ * operations_remove_image_finish:
+ * @self: the operations
+ * @result: the result
+ * @error: return location: AGENT_ERROR NOT_FOUND, CONFLICT, or what the store says
+ *
+ * Returns: whether the image is gone
+ */
+gboolean
+operations_remove_image_finish (Operations *self, GAsyncResult *result, GError **error)
+{
+  return g_task_propagate_boolean (G_TASK (result), error);
+}

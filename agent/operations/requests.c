@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Knows what can be asked of a guest's disks; what is asked is done by the files beside it. */
+
+#include <operations/operations.h>
+
+#include "inspect.h"
+#include "points.h"
+#include "snapshot.h"
+
+/**
+ * operations_snapshot_async:
+ * @self: the operations
+ * @guest: the guest
+ * @request: the request's body
+ * @idempotency_key: (nullable): a repeat with the same key gives the same operation
+ * @cancellable: (nullable)
+ * @callback: called with the result
+ * @user_data: for @callback
+ *
+ * Takes a point of the guest's disks, and uploads the frozen layers when that is asked for.
+ */
+void
+operations_snapshot_async (Operations *self, Guest *guest, JsonObject *request,
+                           const char *idempotency_key, GCancellable *cancellable,
+                           GAsyncReadyCallback callback, gpointer user_data)
+{
+  snapshot_prepare_async (self, guest, request, idempotency_key, cancellable, callback, user_data);
+}
+
+/**
+ * operations_snapshot_finish:
+ * @self: the operations
+ * @result: the result
+ * @error: return location: AGENT_ERROR INVALID, NOT_FOUND, CONFLICT, UNAVAILABLE, TIMEOUT, GUEST or
+ *   STORE;
+ *   nothing has been touched then
+ *
+ * Returns: (transfer full): the operation, running
+ */
+Operation *
+operations_snapshot_finish (Operations *self, GAsyncResult *result, GError **error)
+{
+  return snapshot_prepare_finish (result, error);
+}
+
+static void
+on_disks (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (GTask) task = user_data;
+  g_autoptr (Inspection) inspection = NULL;
+  JsonArray *list;
+  JsonNode *node;
+  GError *error = NULL;
+
+  inspection = inspect_finish (result, &error);
+  if (inspection == NULL)
+    {
+      g_task_return_error (task, error);
+      return;
+    }
+  list = json_array_new ();
+  for (guint i = 0; i < inspection->disks->len; i++)
+    json_array_add_element (list, disk_to_json (g_ptr_array_index (inspection->disks, i)));
+  node = json_node_new (JSON_NODE_ARRAY);
+  json_node_take_array (node, list);
+  g_task_return_pointer (task, node, (GDestroyNotify) json_node_unref);
+}
+
+/**
+ * operations_disks_async:
+ * @self: the operations
+ * @guest: the guest
+ * @cancellable: (nullable)
+ * @callback: called with the result
+ * @user_data: for @callback
+ *
+ * Looks at the guest's disks as they are now.
+ */
+void
+operations_disks_async (Operations *self, Guest *guest, GCancellable *cancellable,
+                        GAsyncReadyCallback callback, gpointer user_data)
+{
+  inspect_async (guest, cancellable, on_disks, g_task_new (self, cancellable, callback, user_data));
+}
+
+/**
+ * operations_disks_finish:
+ * @self: the operations
+ * @result: the result
+ * @error: return location: AGENT_ERROR UNAVAILABLE, TIMEOUT or GUEST
+ *
+ * Returns: (transfer full): a list of disks, each with its layers, top first
+ */
+JsonNode *
+operations_disks_finish (Operations *self, GAsyncResult *result, GError **error)
+{
+  return g_task_propagate_pointer (G_TASK (result), error);
+}
+
+/**
+ * operations_points:
+ * @self: the operations
+ * @guest: the guest
+ * @error: return location: AGENT_ERROR_INTERNAL
+ *
+ * Returns: (transfer full): a list of the guest's points, oldest first
+ */
+JsonNode *
+operations_points (Operations *self, Guest *guest, GError **error)
+{
+  return points_to_json (operations_get_journal (self), guest_get_id (guest), error);
+}
