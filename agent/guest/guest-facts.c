@@ -206,6 +206,20 @@ guest_get_start_time (Guest *self)
 }
 
 /**
+ * guest_process_is_alive:
+ * @pid: what guest_get_pid() said once
+ * @start_time: what guest_get_start_time() said then
+ *
+ * Returns: whether the very same process still runs; %FALSE when it was not known
+ */
+gboolean
+guest_process_is_alive (GPid    pid,
+                        guint64 start_time)
+{
+  return process_is_alive (pid, start_time);
+}
+
+/**
  * guest_dup_folder:
  * @self: a guest
  *

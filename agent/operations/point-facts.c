@@ -7,6 +7,7 @@
 #include <core/error.h>
 #include <string.h>
 
+#include "guest-errors.h"
 #include "inspect.h"
 #include "point-facts.h"
 
@@ -77,30 +78,46 @@ on_inspected (GObject *source, GAsyncResult *result, gpointer user_data)
   quick_backup_step_done (step);
 }
 
+/* The process that the plan was made for has ended: what is left to do needs the files alone. */
+static gboolean
+is_gone_for_good (QuickBackup *job)
+{
+  return job->start_time != 0
+         && !guest_process_is_alive ((GPid) job->pid, (guint64) job->start_time);
+}
+
 /**
  * point_facts_ask:
  * @step: (transfer full): returned when @job knows whether its point is there
  * @job: the job
  *
- * Asks QEMU and the files.
+ * Asks QEMU and the files. AGENT_ERROR_UNAVAILABLE while the guest's process lives and does not
+ * answer: it may have the overlays open.
  */
 void
 point_facts_ask (GTask *step, QuickBackup *job)
 {
-  if (job->guest == NULL)
+  GError *error = NULL;
+
+  job->same_process = FALSE;
+  memset (job->facts, 0, sizeof (DiskFacts) * job->disks->len);
+  if (guest_require_client (job->guest, &error) != NULL)
     {
-      quick_backup_step_failed (step, agent_error_new (AGENT_ERROR_UNAVAILABLE, NULL,
-                                "the guest %s is not known any more",
-                                operation_get_guest (job->operation)));
-      return;
+      job->same_process = guest_get_pid (job->guest) == job->pid
+                          && (gint64) guest_get_start_time (job->guest) == job->start_time;
+      g_task_set_task_data (step, job, NULL);
+      inspect_async (job->guest, NULL, on_inspected, step);
     }
-  job->same_process = guest_get_pid (job->guest) == job->pid
-                      && (gint64) guest_get_start_time (job->guest) == job->start_time;
-  g_task_set_task_data (step, job, NULL);
-  inspect_async (job->guest, NULL, on_inspected, step);
+  else if (is_gone_for_good (job))
+    {
+      g_error_free (error);
+      job->point = POINT_NOT_TAKEN;
+      quick_backup_step_done (step);
+    }
+  else
+    quick_backup_step_failed (step, error);
 }
 
-/* A guest that is not there answers nothing, which is a fact too. */
 void
 quick_backup_gather_facts (GTask *step, gpointer user_data)
 {
@@ -109,12 +126,12 @@ quick_backup_gather_facts (GTask *step, gpointer user_data)
   /* Ids of images that may have been deleted are not used again. */
   if (job->uploads->len > 0)
     job->attempt++;
-  /* That a point was taken is journaled when its window has closed: nothing needs the guest
-   * then. */
-  job->point = job->point_us != 0 ? POINT_TAKEN : POINT_UNKNOWN;
-  job->same_process = FALSE;
-  if (job->guest == NULL || guest_get_client (job->guest) == NULL)
-    quick_backup_step_done (step);
+  if (job->released && job->point_us != 0)
+    {
+      /* What is left to do needs no guest. */
+      job->point = POINT_TAKEN;
+      quick_backup_step_done (step);
+    }
   else
     point_facts_ask (step, job);
 }

@@ -219,6 +219,9 @@ quick_backup_rename_layers (GTask *step, gpointer user_data)
       if (disk->naming != NAMING_STOP || !facts->overlay_in_chain || !facts->named_by_us
           || facts->layer_by_own_name)
         continue;
+      /* Half of it may have been done before a restart. */
+      node_batch_delete (batch, disk->layer_node);
+      node_batch_delete (batch, disk->layer_file_node);
       node_batch_add_layer (batch, disk, "auto");
       node_batch_reopen (batch, disk, "qcow2", disk->overlay_node, disk->overlay_file_node,
                          disk->layer_node);

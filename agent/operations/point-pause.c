@@ -65,22 +65,36 @@ quick_backup_freeze (GTask *step, gpointer user_data)
 }
 
 static void
-on_run_state_set (GObject *source, GAsyncResult *result, gpointer user_data)
+run_state_is_set (QmpClient *client, GAsyncResult *result, GTask *step, gboolean resumed)
 {
-  GTask *step = user_data;
   QuickBackup *job = g_task_get_task_data (step);
   g_autoptr (JsonNode) reply = NULL;
   GError *error = NULL;
 
-  reply = qmp_client_execute_finish (QMP_CLIENT (source), result, &error);
-  if (reply != NULL)
-    quick_backup_step_done (step);
-  else
-    quick_backup_step_failed (step, guest_error_name (job->guest, error));
+  reply = qmp_client_execute_finish (client, result, &error);
+  if (reply == NULL)
+    {
+      quick_backup_step_failed (step, guest_error_name (job->guest, error));
+      return;
+    }
+  job->resumed = resumed;
+  quick_backup_step_done (step);
 }
 
 static void
-set_run_state (GTask *step, QuickBackup *job, const char *command)
+on_stopped (GObject *source, GAsyncResult *result, gpointer step)
+{
+  run_state_is_set (QMP_CLIENT (source), result, step, FALSE);
+}
+
+static void
+on_continued (GObject *source, GAsyncResult *result, gpointer step)
+{
+  run_state_is_set (QMP_CLIENT (source), result, step, TRUE);
+}
+
+static void
+set_run_state (GTask *step, QuickBackup *job, const char *command, GAsyncReadyCallback callback)
 {
   GError *error = NULL;
   QmpClient *client = guest_require_client (job->guest, &error);
@@ -91,8 +105,8 @@ set_run_state (GTask *step, QuickBackup *job, const char *command)
       return;
     }
   g_task_set_task_data (step, job, NULL);
-  qmp_client_execute_async (client, command, NULL, GUEST_COMMAND_DEADLINE_MS, NULL,
-                            on_run_state_set, step);
+  qmp_client_execute_async (client, command, NULL, GUEST_COMMAND_DEADLINE_MS, NULL, callback,
+                            step);
 }
 
 void
@@ -100,8 +114,9 @@ quick_backup_stop (GTask *step, gpointer user_data)
 {
   QuickBackup *job = user_data;
 
+  job->resumed = TRUE;
   if (job->was_running && needs_stop (job))
-    set_run_state (step, job, "stop");
+    set_run_state (step, job, "stop", on_stopped);
   else
     quick_backup_step_done (step);
 }
@@ -133,20 +148,21 @@ names_are_right (QuickBackup *job, GError **error)
   return TRUE;
 }
 
-/* After a restart of ours, "we stopped it" is believed only of the very process that the plan
- * was made for. */
+/* After a restart of ours, "we stopped it" is believed only of the very process that the plan was
+ * made for. */
 void
 quick_backup_cont (GTask *step, gpointer user_data)
 {
   QuickBackup *job = user_data;
   GError *error = NULL;
 
-  if (!job->was_running || !needs_stop (job) || !job->same_process)
+  job->resumed = !job->was_running || !needs_stop (job) || !job->same_process;
+  if (job->resumed)
     quick_backup_step_done (step);
   else if (!names_are_right (job, &error))
     quick_backup_step_failed (step, error);
   else
-    set_run_state (step, job, "cont");
+    set_run_state (step, job, "cont", on_continued);
 }
 
 /* The policy is kept to the end: nothing goes up as consistent that may not be. The point stays,
@@ -164,13 +180,16 @@ quick_backup_check_quiesce (GTask *step, gpointer user_data)
                               "the guest's filesystems did not stay frozen until the point"));
 }
 
-/* How long the guest may have stood still. */
+/* The end of the window: how long the guest may have stood still, and that nothing of it is left to do. */
 static void
-tell_window (QuickBackup *job)
+close_window (GTask *step, QuickBackup *job)
 {
   if (job->window_us != 0)
     json_object_set_int_member (operation_get_result (job->operation), "frozen_us",
                                 g_get_monotonic_time () - job->window_us);
+  job->released = job->resumed;
+  quick_backup_save_plan (job, operation_get_plan (job->operation));
+  quick_backup_step_done (step);
 }
 
 static void
@@ -180,14 +199,12 @@ on_thawed (GObject *source, GAsyncResult *result, gpointer user_data)
   QuickBackup *job = g_task_get_task_data (step);
   GError *error = NULL;
 
-  tell_window (job);
   /* Only the thaw tells whether somebody in the guest had thawed before it; to be asked of whom
    * froze. */
   if (job->window_us != 0)
     job->frozen = job->frozen && quiesce_still_frozen (job->quiesce);
-  quick_backup_save_plan (job, operation_get_plan (job->operation));
   if (quiesce_thaw_finish (AGENT_QUIESCE (source), result, &error))
-    quick_backup_step_done (step);
+    close_window (step, job);
   else
     quick_backup_step_failed (step, error);
 }
@@ -199,17 +216,14 @@ quick_backup_thaw (GTask *step, gpointer user_data)
   QuickBackup *job = user_data;
   const Config *config = operations_get_config (job->operations);
 
-  if (job->quiesce_policy == QUIESCE_NONE)
+  if (job->quiesce_policy != QUIESCE_NONE && job->quiesce == NULL && job->guest != NULL
+      && guest_get_config (job->guest)->agent != NULL)
+    job->quiesce = quiesce_new (job->guest, config->freeze_timeout_ms, config->thaw_after_ms);
+  if (job->quiesce == NULL)
     {
-      tell_window (job);
-      quick_backup_step_done (step);
+      close_window (step, job);
       return;
     }
-  if (job->quiesce == NULL && job->guest != NULL && guest_get_config (job->guest)->agent != NULL)
-    job->quiesce = quiesce_new (job->guest, config->freeze_timeout_ms, config->thaw_after_ms);
   g_task_set_task_data (step, job, NULL);
-  if (job->quiesce == NULL)
-    quick_backup_step_done (step);
-  else
-    quiesce_thaw_async (job->quiesce, on_thawed, step);
+  quiesce_thaw_async (job->quiesce, on_thawed, step);
 }

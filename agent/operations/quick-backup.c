@@ -99,6 +99,7 @@ static const Field plan_fields[] = {
   FIELD (QuickBackup, start_time, FIELD_INT64),
   FIELD (QuickBackup, point_us, FIELD_INT64),
   FIELD (QuickBackup, frozen, FIELD_BOOLEAN),
+  FIELD (QuickBackup, released, FIELD_BOOLEAN),
   FIELD (QuickBackup, attempt, FIELD_INT64),
   { NULL }
 };

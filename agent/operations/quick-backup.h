@@ -44,11 +44,13 @@ typedef struct
   gint64      start_time;
   gint64      point_us;         /* when the point was taken; 0 before */
   gboolean    frozen;           /* the point was taken with filesystems frozen */
+  gboolean    released;         /* the window is over: the guest runs and is thawed as before */
   gint64      attempt;          /* of the uploads */
 
   PointState  point;
   DiskFacts  *facts;            /* one for each disk; valid when @point is known by looking */
   gboolean    same_process;     /* the guest is still that process */
+  gboolean    resumed;          /* it was not stopped, or goes on */
   Quiesce    *quiesce;          /* (nullable): of this process's freeze */
   gint64      window_us;        /* monotonic: when this process opened the window; else 0 */
 } QuickBackup;

@@ -8,9 +8,6 @@
 
 #include <core/error.h>
 #include <disk/qcow2.h>
-#include <fcntl.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "guest-errors.h"
 #include "node-batch.h"
@@ -22,46 +19,55 @@ typedef struct
   GTask       *step;
 } Withdrawal;
 
-/* A crash between making the overlay and writing down its inode leaves a file of which only the
- * name and the header tell that it is ours. */
+/* Ours, and as it was made: nobody has written to it. A crash between making it and writing down its
+ * inode leaves only its name and its bytes to know it by. */
 static gboolean
-is_our_overlay (const DiskPlan *disk, const FileFacts *facts)
+is_untouched (const DiskPlan *disk, const FileFacts *overlay)
 {
-  g_autoptr (Qcow2Header) header = NULL;
-  int fd;
+  g_autoptr (GBytes) image = NULL;
 
-  if (disk->overlay_ino != 0)
-    return facts->dev == (guint64) disk->overlay_dev && facts->ino == (guint64) disk->overlay_ino;
-  fd = open (disk->overlay, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-  if (fd < 0)
+  if (disk->overlay_ino != 0
+      && (overlay->dev != (guint64) disk->overlay_dev
+          || overlay->ino != (guint64) disk->overlay_ino))
     return FALSE;
-  header = qcow2_header_read (fd, NULL);
-  close (fd);
-  return facts->size == 0
-         || (header != NULL && g_strcmp0 (header->backing_name, disk->backing_name) == 0
-             && header->virtual_size == (guint64) disk->virtual_size);
+  image = qcow2_empty_overlay ((guint64) disk->virtual_size, disk->backing_name,
+                               disk->active_format, NULL);
+  return image != NULL && files_contain (disk->overlay, image);
 }
 
-/* The published name goes back first, so that it never leads nowhere. */
 static gboolean
-withdraw_overlay (const DiskPlan *disk, const FileFacts *overlay, GError **error)
+unpublish (const DiskPlan *disk, const FileFacts *overlay, GError **error)
 {
   g_autoptr (GError) problem = NULL;
   FileFacts published = { 0 };
 
-  if (files_look (disk->published, &published, &problem)
-      && published.dev == overlay->dev && published.ino == overlay->ino)
+  if (!files_look (disk->published, &published, &problem))
     {
-      if (disk->device_path != NULL
-              ? !files_remove (disk->published, overlay->dev, overlay->ino, error)
-              : !files_publish (disk->layer, disk->published, overlay->ino, error))
-        return FALSE;
-    }
-  if (problem != NULL)
-    {
+      if (problem == NULL)
+        return TRUE;
       g_propagate_error (error, g_steal_pointer (&problem));
       return FALSE;
     }
+  if (published.dev != overlay->dev || published.ino != overlay->ino)
+    return TRUE;
+  return disk->device_path != NULL
+    ? files_remove (disk->published, overlay->dev, overlay->ino, error)
+    : files_publish (disk->layer, disk->published, overlay->ino, error);
+}
+
+/* The published name goes back first, so that it never leads nowhere and nobody new comes to the
+ * overlay by it. Who came just before still holds it then: the name goes there again. */
+static gboolean
+withdraw_overlay (const DiskPlan *disk, const FileFacts *overlay, gboolean *kept, GError **error)
+{
+  gboolean in_use = FALSE;
+
+  if (!unpublish (disk, overlay, error) || !files_in_use (disk->overlay, &in_use, error))
+    return FALSE;
+  *kept = in_use || !is_untouched (disk, overlay);
+  if (*kept)
+    return files_publish (disk->overlay, disk->published,
+                          disk->device_path == NULL ? (guint64) disk->layer_ino : 0, error);
   return files_remove (disk->overlay, overlay->dev, overlay->ino, error);
 }
 
@@ -70,19 +76,21 @@ withdraw_disk (const DiskPlan *disk, const DiskFacts *facts, GError **error)
 {
   g_autoptr (GError) problem = NULL;
   FileFacts overlay = { 0 };
+  gboolean kept = facts->overlay_in_chain;
 
-  if (facts->overlay_in_chain)
-    return TRUE;
-  if (files_look (disk->overlay, &overlay, &problem) && is_our_overlay (disk, &overlay)
-      && !withdraw_overlay (disk, &overlay, error))
-    return FALSE;
+  if (!kept && files_look (disk->overlay, &overlay, &problem))
+    {
+      kept = !is_untouched (disk, &overlay);
+      if (!kept && !withdraw_overlay (disk, &overlay, &kept, error))
+        return FALSE;
+    }
   if (problem != NULL)
     {
       g_propagate_error (error, g_steal_pointer (&problem));
       return FALSE;
     }
   /* A name for life that nobody came to use. */
-  return !disk->link_layer || facts->layer_by_own_name
+  return kept || !disk->link_layer || facts->layer_by_own_name
          || files_remove (disk->layer, (guint64) disk->layer_dev, (guint64) disk->layer_ino, error);
 }
 
@@ -114,21 +122,27 @@ on_files (GObject *source, GAsyncResult *result, gpointer user_data)
 }
 
 static void
-on_nodes (GObject *source, GAsyncResult *result, gpointer user_data)
+begin_files (Withdrawal *call)
 {
-  g_autofree Withdrawal *call = user_data;
-  g_autoptr (GTask) task = NULL;
-  GError *error = NULL;
+  g_autoptr (GTask) task = g_task_new (NULL, NULL, on_files, call);
 
-  if (!qmp_batch_run_finish (QMP_BATCH (source), result, &error))
-    {
-      quick_backup_step_failed (call->step, guest_error_name (call->job->guest, error));
-      return;
-    }
-  task = g_task_new (NULL, NULL, on_files, call);
   g_task_set_task_data (task, call->job, NULL);
   g_task_run_in_thread (task, withdraw_files);
-  g_steal_pointer (&call);
+}
+
+static void
+on_nodes (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  Withdrawal *call = user_data;
+  GError *error = NULL;
+
+  if (qmp_batch_run_finish (QMP_BATCH (source), result, &error))
+    begin_files (call);
+  else
+    {
+      quick_backup_step_failed (call->step, guest_error_name (call->job->guest, error));
+      g_free (call);
+    }
 }
 
 static void
@@ -138,14 +152,18 @@ on_facts (GObject *source, GAsyncResult *result, gpointer user_data)
   QuickBackup *job = call->job;
   g_autoptr (QmpBatch) batch = qmp_batch_new ();
   GError *error = NULL;
-  QmpClient *client = NULL;
+  QmpClient *client;
 
-  if (g_task_propagate_boolean (G_TASK (result), &error))
-    client = guest_require_client (job->guest, &error);
-  if (client == NULL)
+  if (!g_task_propagate_boolean (G_TASK (result), &error))
     {
       quick_backup_step_failed (call->step, error);
       g_free (call);
+      return;
+    }
+  client = job->guest != NULL ? guest_get_client (job->guest) : NULL;
+  if (client == NULL)
+    {
+      begin_files (call);
       return;
     }
   for (guint i = 0; i < job->disks->len; i++)

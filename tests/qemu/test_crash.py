@@ -163,7 +163,7 @@ def judge_no_images(s, operation):
 
 @pairs('how', ('stopped',), ('killed',))
 def test_an_upload_goes_on_after_a_restart(qemu, how, scene, tmp_path):
-    create_raw(tmp_path / 'base', '3G', content=b'the end', qemu=qemu)
+    create_raw(tmp_path / 'base', '192M', content=b'the end', qemu=qemu)
     disk = create_qcow2(tmp_path / 'disk', '64M', backing='base', backing_format='raw', qemu=qemu)
     with scene(qemu, [disk], kind='blockdev') as s:
         before = s.vm.acked()

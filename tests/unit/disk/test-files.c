@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 static void
@@ -295,6 +296,54 @@ test_create_access_list (Fixture       *self,
   g_assert_cmpint (errno, ==, ENODATA);
 }
 
+/* QEMU's locks, one byte each, are seen from any other descriptor. */
+static void
+test_in_use (Fixture       *self,
+             gconstpointer  data)
+{
+  struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 201, .l_len = 1 };
+  gboolean in_use = TRUE;
+  int fd = open (self->disk, O_RDWR | O_CLOEXEC);
+
+  g_assert_no_errno (fd);
+  g_assert_true (files_in_use (self->disk, &in_use, &self->error));
+  g_assert_false (in_use);
+
+  g_assert_no_errno (fcntl (fd, F_OFD_SETLK, &lock));
+  g_assert_true (files_in_use (self->disk, &in_use, &self->error));
+  g_assert_true (in_use);
+
+  close (fd);
+  g_assert_true (files_in_use (self->disk, &in_use, &self->error));
+  g_assert_false (in_use);
+  g_assert_no_error (self->error);
+
+  REFUSED (NULL, files_in_use (self->layer, &in_use, &self->error));
+}
+
+static void
+test_contain (Fixture       *self,
+              gconstpointer  data)
+{
+  g_autoptr (GBytes) contents = make_contents ();
+  g_autoptr (GBytes) shorter = g_bytes_new_from_bytes (contents, 0,
+                                                       g_bytes_get_size (contents) - 1);
+  FileFacts facts;
+  int fd;
+
+  g_assert_false (files_contain (self->overlay, contents));
+  g_assert_true (files_create (self->overlay, contents, self->disk, &facts, &self->error));
+  g_assert_no_error (self->error);
+  g_assert_true (files_contain (self->overlay, contents));
+  g_assert_false (files_contain (self->overlay, shorter));
+  g_assert_false (files_contain (self->folder, contents));
+
+  fd = open (self->overlay, O_WRONLY | O_CLOEXEC);
+  g_assert_cmpint (pwrite (fd, "?", 1, 700000), ==, 1);
+  close (fd);
+  g_assert_false (files_contain (self->overlay, contents));
+}
+
 int
 main (int    argc,
       char **argv)
@@ -310,6 +359,8 @@ main (int    argc,
   ADD ("publish-long-name", test_publish_long_name, NULL);
   ADD ("remove", test_remove, NULL);
   ADD ("settle", test_settle, NULL);
+  ADD ("in-use", test_in_use, NULL);
+  ADD ("contain", test_contain, NULL);
   ADD ("create", test_create, NULL);
   ADD ("create-like", test_create_like, NULL);
   ADD ("create-access-list", test_create_access_list, NULL);

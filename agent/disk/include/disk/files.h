@@ -42,6 +42,12 @@ gboolean files_publish     (const char *layer, const char *published, guint64 ol
 gboolean files_remove      (const char *path, guint64 dev, guint64 ino,
                             GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* Whether some QEMU has the file open: by its locks. */
+gboolean files_in_use      (const char *path, gboolean *in_use,
+                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Whether the file holds just these bytes. */
+gboolean files_contain     (const char *path, GBytes *contents);
+
 /* Writes out what the host's page cache holds of the file, so that a later flush is short. */
 gboolean files_settle      (const char *path, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 

@@ -71,6 +71,8 @@ QmpFeatures       *guest_get_features   (Guest *self);
 GPid               guest_get_pid        (Guest *self);          /* 0 when unknown */
 /* The process, not only its number: the start time of /proc/PID/stat; 0 when unknown. */
 guint64            guest_get_start_time (Guest *self);
+/* Whether that process still runs, whatever has become of its guest. */
+gboolean           guest_process_is_alive (GPid pid, guint64 start_time);
 /* QEMU's working folder, for relative file names; (nullable). */
 char              *guest_dup_folder     (Guest *self);
 
