@@ -249,8 +249,9 @@ choose_naming (Disk *disk, const char *layer, gboolean reopen_kills, Naming *nam
       *naming = NAMING_SWAP;
     }
   /* A device right on a protocol node has no format node that could be opened again over another
-   * file. */
-  else if (reopen_kills || active->auto_named || strcmp (active->node, active->file_node) == 0)
+   * file; one with a data file refuses that. */
+  else if (reopen_kills || active->auto_named || active->has_data_file
+           || strcmp (active->node, active->file_node) == 0)
     *naming = NAMING_STOP;
   else
     *naming = NAMING_ADOPT;

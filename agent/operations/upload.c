@@ -363,10 +363,32 @@ quick_backup_upload (GTask *step, gpointer user_data)
 /* --- after a failure
  * ---------------------------------------------------------------------------- */
 
+/* What was told of an image that is gone: of the objects whose @member is @id, the member, or with
+ * @whole the object. */
+static void
+forget_id (JsonNode *node, const char *member, const char *id, gboolean whole)
+{
+  JsonArray *array = node != NULL && JSON_NODE_HOLDS_ARRAY (node) ? json_node_get_array (node)
+                                                                  : NULL;
+
+  for (guint i = array != NULL ? json_array_get_length (array) : 0; i-- > 0;)
+    {
+      JsonObject *object = json_array_get_object_element (array, i);
+
+      if (g_strcmp0 (json_object_get_string_member_with_default (object, member, NULL), id) != 0)
+        continue;
+      if (whole)
+        json_array_remove_element (array, i);
+      else
+        json_object_remove_member (object, member);
+    }
+}
+
 static void
 on_deleted (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   Uploads *self = user_data;
+  JsonObject *told = operation_get_result (self->job->operation);
   GError *error = NULL;
 
   if (!image_store_remove_finish (AGENT_IMAGE_STORE (source), result, &error)
@@ -375,6 +397,8 @@ on_deleted (GObject *source, GAsyncResult *result, gpointer user_data)
       uploads_finish (self, error);
       return;
     }
+  forget_id (json_object_get_member (told, "images"), "id", self->stale[self->next], TRUE);
+  forget_id (json_object_get_member (told, "disks"), "image_id", self->stale[self->next], FALSE);
   self->next++;
   delete_next (self);
 }

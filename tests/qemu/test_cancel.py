@@ -28,7 +28,8 @@ def judge_cancelled(s, operation, before):
         s.judge_layers(operation, before, s.vm.acked())
 
 
-@pairs('kind, interface', ('drive', 'virtio'), ('blockdev', 'scsi'), ('blockdev', 'virtio'), ('drive', 'scsi'))
+@pairs('kind, interface',
+       ('drive', 'virtio'), ('blockdev', 'scsi'), ('blockdev', 'virtio'), ('drive', 'scsi'))
 def test_cancelled_at_any_moment(qemu, kind, interface, scene):
     moments = random.Random(f'{qemu} {kind}')
     with scene(qemu, kind=kind, interface=interface) as s:
@@ -56,8 +57,8 @@ def test_cancelled_in_the_midst_of_an_upload(qemu, kind, scene, tmp_path):
         (tmp_path / name).mkdir()
     create_raw(tmp_path / 'y/base', '64G', qemu=qemu)
     create_raw(tmp_path / 'x/base', content=b'small', qemu=qemu)
-    disks = [create_qcow2(tmp_path / name / 'disk', '64M', backing='base', backing_format='raw', qemu=qemu)
-             for name in 'xy']
+    disks = [create_qcow2(tmp_path / name / 'disk', '64M', backing='base', backing_format='raw',
+                          qemu=qemu) for name in 'xy']
     with scene(qemu, disks, kind=kind) as s:
         before = s.vm.acked()
         operation = s.begin()

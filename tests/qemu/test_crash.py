@@ -126,22 +126,29 @@ def test_death_at_every_write(qemu, kind, interface, iothread, names, together, 
     assert 12 <= last < MOST - 1, f'the operation has {last} writes'
 
 
-@pairs('kind, interface, iothread', ('drive', 'virtio', False), ('blockdev', 'scsi', True),
-       ('blockdev', 'scsi', True), ('drive', 'scsi', False))
-def test_the_guest_dies_at_any_moment(qemu, kind, interface, iothread, scene):
-    """The daemon lives on: it undoes, or waits for the guest and finishes."""
-    moments = random.Random(f'{qemu} {kind}')
+CASES = [('guest', 'drive', 'virtio', False), ('both', 'blockdev', 'scsi', True),
+         ('guest', 'blockdev', 'scsi', True), ('both', 'drive', 'scsi', False),
+         ('both', 'drive', 'virtio', False), ('guest', 'drive', 'scsi', False),
+         ('both', 'drive', 'scsi', True), ('guest', 'blockdev', 'virtio', False)]
+
+
+def deaths(rounds, qemu, who, kind, interface, iothread, scene):
+    moments = random.Random(f'{qemu} {who} {kind} {interface}')
     with scene(qemu, kind=kind, interface=interface, iothread=iothread) as s:
-        for round_ in range(5):
+        for round_ in range(rounds):
             before = s.vm.acked()
             operation = s.begin(name=str(round_))
             time.sleep(moments.uniform(0, 0.15) * (round_ > 0))
+            if who == 'both':
+                s.daemon.kill()
             s.vm.kill()
             s.last = s.vm.acked() + 1
             s.judge_name()
             s.restarted = True
             s.vm.start()
             s.vm.wait_for_writes(20)
+            if who == 'both':
+                s.daemon.start()
             s.wait_attached()
             operation = s.daemon.finished(operation)
             if operation['state'] == 'succeeded':
@@ -153,6 +160,19 @@ def test_the_guest_dies_at_any_moment(qemu, kind, interface, iothread, scene):
             s.renamed.clear()
             s.judge()
         s.compare_restored(s.backup())
+
+
+@pairs('who, kind, interface, iothread', *CASES)
+def test_death_at_any_moment(qemu, who, kind, interface, iothread, scene):
+    """Of the guest alone: the daemon undoes, or waits for it and finishes. Or of both at once."""
+    deaths(4, qemu, who, kind, interface, iothread, scene)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pairs('who, kind, interface, iothread', *CASES)
+def test_many_deaths(qemu, who, kind, interface, iothread, scene):
+    deaths(40, qemu, who, kind, interface, iothread, scene)
 
 
 def judge_no_images(s, operation):
@@ -197,7 +217,8 @@ def test_no_room_in_the_store(qemu, kind, scene, tmp_path):
         with scene(qemu, disks, kind=kind) as s:
             before = s.vm.acked()
             operation = s.daemon.snapshot(s.guest)
-            assert (operation['state'], operation['error']['code']) == ('failed', 'no-space'), operation['error']
+            assert operation['state'] == 'failed'
+            assert operation['error']['code'] == 'no-space', operation['error']
             judge_no_images(s, operation)
             s.judge_layers(operation, before, s.vm.acked())
             s.judge()

@@ -118,9 +118,9 @@ def put_image(store, path, fmt='qcow2'):
     """What a stack that keeps its images there has put into the store; its id."""
     name = str(uuid.uuid4())
     shutil.copy(path, store / f'{name}.{fmt}')
-    record = {'id': name, 'name': 'a distribution', 'disk_format': fmt, 'status': 'active', 'hidden': False,
-              'min_disk': 1, 'min_ram': 0, 'size': os.path.getsize(path), 'md5': digest(path, 'md5'),
-              'sha512': digest(path), 'properties': {}}
+    record = {'id': name, 'name': 'a distribution', 'disk_format': fmt, 'status': 'active',
+              'hidden': False, 'min_disk': 1, 'min_ram': 0, 'size': os.path.getsize(path),
+              'md5': digest(path, 'md5'), 'sha512': digest(path), 'properties': {}}
     (store / f'{name}.json').write_text(json.dumps(record))
     return name
 

@@ -108,10 +108,12 @@ def seconds(text):
 
 
 def steps(operation):
-    return {step['name']: (seconds(step['begun']), seconds(step['ended'])) for step in operation['steps']}
+    return {step['name']: (seconds(step['begun']), seconds(step['ended']))
+            for step in operation['steps']}
 
 
-@pairs('kind, policy', ('drive', 'require'), ('blockdev', 'try'), ('blockdev', 'require'), ('drive', 'try'))
+@pairs('kind, policy',
+       ('drive', 'require'), ('blockdev', 'try'), ('blockdev', 'require'), ('drive', 'try'))
 def test_frozen_around_the_transaction_alone(qemu, kind, policy, scene, agent, tmp_path):
     fake = agent('fine')
     with scene(qemu, kind=kind, attach={'agent': str(tmp_path / 'qga')}) as s:
@@ -152,7 +154,7 @@ def test_agents_that_do_not_freeze(qemu, policy, temper, scene, agent, tmp_path)
             assert operation['result']['quiesced'] == 'no'
             point = s.daemon.get('/v1/guests/g/snapshots').json['snapshots'][-1]
             assert point['quiesced'] is False
-            if temper not in ('thawing',):
+            if temper != 'thawing':
                 assert operation['result']['quiesce_error']
         elif temper == 'thawing':       # which it tells when it is thawed: the point is there by then
             assert operation['state'] == 'failed', 'a point passes for quiesced that is not'
@@ -196,7 +198,8 @@ def test_the_timer_thaws(qemu, scene, agent, tmp_path):
     options = {'snapshot.freeze-timeout': '500ms', 'snapshot.thaw-after': '2s'}
     with scene(qemu, kind='blockdev', daemon=options, attach={'agent': str(tmp_path / 'qga')}) as s:
         operation = s.daemon.snapshot(s.guest, quiesce='require')
-        assert operation['state'] == 'failed' and operation['error']['code'] == 'timeout', operation['error']
+        assert operation['state'] == 'failed'
+        assert operation['error']['code'] == 'timeout', operation['error']
         wait_until(lambda: fake.times('fsfreeze-thaw') and not fake.frozen, 'it is thawed', timeout=20)
         fake.temper = 'fine'
         assert s.backup(quiesce='require')['result']['quiesced'] == 'yes'

@@ -145,7 +145,7 @@ class Scene:
         return answer.json
 
     def wait_step(self, operation, step, timeout=60):
-        """Waits until an operation has come to a step, and has moved some bytes when that is `upload`."""
+        """Waits until an operation has come to a step; to `upload`: until it has moved some bytes."""
         def there():
             now = self.daemon.get(f"/v1/operations/{operation['id']}").json
             assert now['state'] in ('queued', 'running'), now
@@ -327,7 +327,11 @@ class Scene:
         """Whoever starts the dead guest's disks by their own names misses nothing."""
         assert_name(self.paths, self.vm.acked(), self.qemu)
         for image in self.paths:
-            check(image, qemu=self.qemu)
+            try:
+                check(image, qemu=self.qemu)
+            except AssertionError as error:     # a power cut in mid-write may cost a cluster, no more
+                if 'Leaked cluster' not in str(error) or 'ERROR' in str(error):
+                    raise
 
     def restart(self):
         """The guest's process dies and is started again from the disks' own paths."""
@@ -343,6 +347,9 @@ class Scene:
         self.vm.wait_for_writes(20)
         self.wait_attached()
 
-    def wait_attached(self, pid=None):
-        wait_until(lambda: (now := self.daemon.get(f'/v1/guests/{self.guest}').json)['state'] == 'attached'
-                   and now['pid'] == (pid or self.vm.pid), 'the guest is attached', interval=0.02)
+    def wait_attached(self):
+        """Waits until the daemon has found the guest's process as it is now."""
+        def found():
+            guest = self.daemon.get(f'/v1/guests/{self.guest}').json
+            return (guest['state'], guest['pid']) == ('attached', self.vm.pid)
+        wait_until(found, 'the guest is attached', interval=0.02)

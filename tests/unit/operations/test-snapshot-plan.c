@@ -186,6 +186,18 @@ test_first_of_a_named_node (void)
   g_assert_cmpint (plan->naming, ==, NAMING_ADOPT);
 }
 
+/* QEMU reopens no node that has a data file. */
+static void
+test_first_with_a_data_file (void)
+{
+  g_autoptr (Disk) disk = simple_disk ("a", 10);
+  g_autoptr (DiskPlan) plan = NULL;
+
+  disk_get_active (disk)->has_data_file = TRUE;
+  plan = plan_of (disk, entries ("a", 10u, NULL), "{}", FALSE);
+  g_assert_cmpint (plan->naming, ==, NAMING_STOP);
+}
+
 static void
 test_later (void)
 {
@@ -334,6 +346,7 @@ main (int argc, char **argv)
   g_test_add_func ("/snapshot-plan/select/allowed-by-request", test_allowed_by_request);
   g_test_add_func ("/snapshot-plan/names/first-of-a-drive", test_first_of_a_drive);
   g_test_add_func ("/snapshot-plan/names/first-of-a-named-node", test_first_of_a_named_node);
+  g_test_add_func ("/snapshot-plan/names/data-file", test_first_with_a_data_file);
   g_test_add_func ("/snapshot-plan/names/later", test_later);
   g_test_add_func ("/snapshot-plan/names/first-again", test_first_again);
   g_test_add_func ("/snapshot-plan/names/too-long", test_name_too_long);
