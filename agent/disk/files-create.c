@@ -153,35 +153,6 @@ fill (int          fd,
   return TRUE;
 }
 
-/* Whether the file that is there already is the one that should be made: found done. */
-static gboolean
-is_same (FilesPlace *place,
-         GBytes     *contents)
-{
-  int fd = openat (place->folder, place->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-  gsize length;
-  const guint8 *bytes = g_bytes_get_data (contents, &length);
-  guint8 buffer[BLOCK];
-  gsize at = 0;
-  gboolean same;
-  struct stat st;
-
-  if (fd < 0)
-    return FALSE;
-
-  same = fstat (fd, &st) == 0 && S_ISREG (st.st_mode) && (guint64) st.st_size == length;
-  while (same && at < length)
-    {
-      ssize_t got = pread (fd, buffer, sizeof buffer, (off_t) at);
-
-      same = got > 0 && (gsize) got <= length - at && memcmp (buffer, bytes + at, (gsize) got) == 0;
-      at += same ? (gsize) got : 0;
-    }
-  close (fd);
-
-  return same;
-}
-
 /* Makes the file without a name and gives it one when it is whole. */
 static gboolean
 create_unnamed (FilesPlace  *place,
@@ -259,9 +230,9 @@ create (FilesPlace  *place,
  * @facts: (out caller-allocates) (optional): which file it became; untouched on failure
  * @error: where to put an error
  *
- * Makes a new file, durably; never touches one that is there. On most file systems it gets its name
- * only when it is whole, so that not even a crash leaves a half one. A file that is there with the
- * very same contents is one made before: that is success. Blocking.
+ * Makes a new file, durably; never touches one that is there, whatever it holds: it may be somebody
+ * else's. On most file systems it gets its name only when it is whole, so that not even a crash
+ * leaves a half one. Blocking.
  *
  * Errors: %AGENT_ERROR_CONFLICT when another file is there or permissions do not suffice,
  * %AGENT_ERROR_NO_SPACE, %AGENT_ERROR_INTERNAL.
@@ -276,25 +247,22 @@ files_create (const char  *path,
               GError     **error)
 {
   g_auto (FilesPlace) place = FILES_PLACE_NONE;
-  gboolean found;
   struct stat st;
 
   if (!files_place_open (&place, path, error))
     return FALSE;
 
-  found = fstatat (place.folder, place.name, &st, AT_SYMLINK_NOFOLLOW) == 0;
-  if (found && !is_same (&place, contents))
+  if (fstatat (place.folder, place.name, &st, AT_SYMLINK_NOFOLLOW) == 0)
     {
       files_set_error (error, EEXIST, path, "cannot be created");
       return FALSE;
     }
-  if (!found && !create (&place, path, contents, like, error))
+  if (!create (&place, path, contents, like, error))
     return FALSE;
 
   if (!files_place_sync (&place, path, error))
     {
-      if (!found)
-        unlinkat (place.folder, place.name, 0);
+      unlinkat (place.folder, place.name, 0);
       return FALSE;
     }
   if (fstatat (place.folder, place.name, &st, AT_SYMLINK_NOFOLLOW) != 0)

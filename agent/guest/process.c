@@ -58,6 +58,22 @@ process_is_alive (GPid    pid,
 }
 
 /**
+ * process_is_qemu:
+ * @pid: a process id
+ *
+ * Returns: whether its program calls itself a QEMU: an emulator or a storage daemon
+ */
+gboolean
+process_is_qemu (GPid pid)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/%d/exe", pid);
+  g_autofree char *program = g_file_read_link (path, NULL);
+  g_autofree char *name = program != NULL ? g_path_get_basename (program) : NULL;
+
+  return name != NULL && g_str_has_prefix (name, "qemu");
+}
+
+/**
  * process_dup_folder:
  * @pid: a process id
  * @start_time: what process_get_start_time() said of it

@@ -5,6 +5,7 @@
 #include "registry-private.h"
 
 #include "address.h"
+#include "process.h"
 
 #include <core/error.h>
 
@@ -130,14 +131,16 @@ registry_check_config (GuestRegistry      *self,
   return TRUE;
 }
 
-/* Whether two monitors belong to one QEMU. */
+/* Whether two monitors belong to one QEMU. The process alone does not tell: a manager that made the
+ * sockets of many QEMUs and passed them on is taken for their peer. */
 static gboolean
 same_process (Guest *a,
               Guest *b)
 {
   return guest_get_start_time (a) != 0 && guest_get_start_time (a) == guest_get_start_time (b) &&
-         guest_get_pid (a) == guest_get_pid (b) && guest_get_uuid (a) != NULL &&
-         g_strcmp0 (guest_get_uuid (a), guest_get_uuid (b)) == 0;
+         guest_get_pid (a) == guest_get_pid (b) &&
+         g_strcmp0 (guest_get_uuid (a), guest_get_uuid (b)) == 0 &&
+         (guest_get_uuid (a) != NULL || process_is_qemu (guest_get_pid (a)));
 }
 
 /**

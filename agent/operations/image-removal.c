@@ -9,23 +9,22 @@
 #include "image-records.h"
 #include "quick-backup.h"
 
-static void
-on_image_removed (GObject *source, GAsyncResult *result, gpointer user_data)
+typedef struct
 {
-  g_autoptr (GTask) task = user_data;
-  Operations *self = g_task_get_source_object (task);
-  GError *error = NULL;
+  char    *id;
+  gboolean force;
+} Removal;
 
-  if (image_store_remove_finish (AGENT_IMAGE_STORE (source), result, &error)
-      && image_records_remove (operations_get_journal (self), g_task_get_task_data (task), &error))
-    g_task_return_boolean (task, TRUE);
-  else
-    g_task_return_error (task, error);
+static void
+removal_free (Removal *self)
+{
+  g_free (self->id);
+  g_free (self);
 }
 
-/* The running operation that plans to write the image; NULL when there is none. */
+/* The running operation that writes the image or counts on it; NULL when there is none. */
 static Operation *
-find_writer (Operations *self, const char *id)
+find_user (Operations *self, const char *id)
 {
   g_autoptr (GPtrArray) list = engine_list (operations_get_engine (self), NULL);
 
@@ -48,19 +47,57 @@ find_writer (Operations *self, const char *id)
   return NULL;
 }
 
+static gboolean
+check_unneeded (Operations *self, const Removal *removal, GError **error)
+{
+  Operation *user = find_user (self, removal->id);
+  g_auto (GStrv) children = NULL;
+
+  if (user != NULL)
+    {
+      agent_set_error (error, AGENT_ERROR_CONFLICT, "wait for it, or cancel it first",
+                       "operation %s needs image %s", operation_get_id (user), removal->id);
+      return FALSE;
+    }
+  children = image_records_children (operations_get_journal (self), removal->id, error);
+  if (children == NULL)
+    return FALSE;
+  if (children[0] == NULL || removal->force)
+    return TRUE;
+  agent_set_error (error, AGENT_ERROR_CONFLICT, "delete that one first, or force it",
+                   "image %s cannot be restored without image %s", children[0], removal->id);
+  return FALSE;
+}
+
+static void
+on_image_removed (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (GTask) task = user_data;
+  Operations *self = g_task_get_source_object (task);
+  Removal *removal = g_task_get_task_data (task);
+  GError *error = NULL;
+
+  if (image_store_remove_finish (AGENT_IMAGE_STORE (source), result, &error)
+      && image_records_remove (operations_get_journal (self), removal->id, &error))
+    g_task_return_boolean (task, TRUE);
+  else
+    g_task_return_error (task, error);
+}
+
 static void
 on_image_found (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   g_autoptr (GTask) task = user_data;
   Operations *self = g_task_get_source_object (task);
-  const char *id = g_task_get_task_data (task);
+  Removal *removal = g_task_get_task_data (task);
   g_autoptr (ImageInfo) info = NULL;
   GError *error = NULL;
 
   info = image_store_get_finish (AGENT_IMAGE_STORE (source), result, &error);
-  if (info != NULL)
+  /* An operation may have come to need it while the store was asked. */
+  if (info != NULL && check_unneeded (self, removal, &error))
     {
-      image_store_remove_async (operations_get_store (self), id,
+      image_store_remove_async (operations_get_store (self), removal->id,
                                 g_task_get_cancellable (task), on_image_removed,
                                 g_object_ref (task));
       return;
@@ -70,7 +107,7 @@ on_image_found (GObject *source, GAsyncResult *result, gpointer user_data)
     {
       g_autoptr (GError) unwritten = NULL;
 
-      if (!image_records_remove (operations_get_journal (self), id, &unwritten))
+      if (!image_records_remove (operations_get_journal (self), removal->id, &unwritten))
         g_prefix_error (&error, "%s; ", unwritten->message);
     }
   g_task_return_error (task, error);
@@ -93,30 +130,17 @@ operations_remove_image_async (Operations *self, const char *id, gboolean force,
                                gpointer user_data)
 {
   g_autoptr (GTask) task = g_task_new (self, cancellable, callback, user_data);
-  g_auto (GStrv) children = NULL;
+  Removal *removal = g_new0 (Removal, 1);
   GError *error = NULL;
-  Operation *writer = find_writer (self, id);
 
-  g_task_set_task_data (task, g_strdup (id), g_free);
-  if (writer != NULL)
-    {
-      g_task_return_error (task, agent_error_new (AGENT_ERROR_CONFLICT,
-                                                  "wait for it, or cancel it first",
-                                                  "operation %s needs image %s",
-                                                  operation_get_id (writer), id));
-      return;
-    }
-  children = image_records_children (operations_get_journal (self), id, &error);
-  if (children == NULL)
-    g_task_return_error (task, error);
-  else if (children[0] != NULL && !force)
-    g_task_return_error (task, agent_error_new (AGENT_ERROR_CONFLICT,
-                                                "delete that one first, or force it",
-                                                "image %s cannot be restored without image %s",
-                                                children[0], id));
-  else
+  removal->id = g_strdup (id);
+  removal->force = force;
+  g_task_set_task_data (task, removal, (GDestroyNotify) removal_free);
+  if (check_unneeded (self, removal, &error))
     image_store_get_async (operations_get_store (self), id, cancellable, on_image_found,
                            g_object_ref (task));
+  else
+    g_task_return_error (task, error);
 }
 
 /**

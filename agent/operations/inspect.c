@@ -49,10 +49,22 @@ fail (GTask *task, GError *error)
 static void
 look_at_files (GTask *task, gpointer source, gpointer task_data, GCancellable *cancellable)
 {
-  Look *look = task_data;
   GError *error = NULL;
 
-  if (disks_look_at_files (look->inspection->disks, &error))
+  if (disks_look_at_files (task_data, &error))
+    g_task_return_boolean (task, TRUE);
+  else
+    g_task_return_error (task, error);
+}
+
+static void
+on_files (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (GTask) task = user_data;
+  Look *look = g_task_get_task_data (task);
+  GError *error = NULL;
+
+  if (g_task_propagate_boolean (G_TASK (result), &error))
     g_task_return_pointer (task, g_steal_pointer (&look->inspection),
                            (GDestroyNotify) inspection_free);
   else
@@ -65,6 +77,7 @@ on_graph (GObject *source, GAsyncResult *result, gpointer user_data)
   g_autoptr (GTask) task = user_data;
   Look *look = g_task_get_task_data (task);
   g_autofree char *folder = guest_dup_folder (look->guest);
+  g_autoptr (GTask) files = NULL;
   GError *error = NULL;
 
   look->inspection->graph = qmp_graph_read_finish (result, &error);
@@ -75,7 +88,11 @@ on_graph (GObject *source, GAsyncResult *result, gpointer user_data)
     }
   look->inspection->disks = disks_from_graph (look->inspection->graph, folder,
                                               (const char *const *) look->exports);
-  g_task_run_in_thread (task, look_at_files);
+  /* The thread has the disks alone: guests are let go of here. */
+  files = g_task_new (NULL, NULL, on_files, g_object_ref (task));
+  g_task_set_task_data (files, g_ptr_array_ref (look->inspection->disks),
+                        (GDestroyNotify) g_ptr_array_unref);
+  g_task_run_in_thread (files, look_at_files);
 }
 
 static void
@@ -125,6 +142,43 @@ read_graph (GTask *task)
 }
 
 static void
+on_migration (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  static const char *const over[] = { "none", "completed", "cancelled", "failed", NULL };
+  g_autoptr (GTask) task = user_data;
+  Look *look = g_task_get_task_data (task);
+  g_autoptr (JsonNode) reply = NULL;
+  GError *error = NULL;
+  JsonNode *status;
+
+  reply = qmp_client_execute_finish (look->client, result, &error);
+  if (reply == NULL)
+    {
+      fail (task, error);
+      return;
+    }
+  status = JSON_NODE_HOLDS_OBJECT (reply)
+    ? json_object_get_member (json_node_get_object (reply), "status") : NULL;
+  look->inspection->migrating = status != NULL && JSON_NODE_HOLDS_VALUE (status)
+                                && json_node_get_value_type (status) == G_TYPE_STRING
+                                && !g_strv_contains (over, json_node_get_string (status));
+  read_graph (task);
+}
+
+/* The run state stays "running" while a guest is moved away. */
+static void
+ask_migration (GTask *task)
+{
+  Look *look = g_task_get_task_data (task);
+
+  if (qmp_features_has_command (guest_get_features (look->guest), "query-migrate"))
+    qmp_client_execute_async (look->client, "query-migrate", NULL, GUEST_COMMAND_DEADLINE_MS,
+                              g_task_get_cancellable (task), on_migration, g_object_ref (task));
+  else
+    read_graph (task);
+}
+
+static void
 on_iothreads (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   g_autoptr (GTask) task = user_data;
@@ -140,7 +194,7 @@ on_iothreads (GObject *source, GAsyncResult *result, gpointer user_data)
     }
   look->inspection->reopen_kills = JSON_NODE_HOLDS_ARRAY (reply)
                                    && json_array_get_length (json_node_get_array (reply)) > 0;
-  read_graph (task);
+  ask_migration (task);
 }
 
 /* Seen on 7.2 and not on 10.0: "qemu_mutex_unlock_impl: Operation not permitted", SIGABRT. The
@@ -168,7 +222,7 @@ on_jobs (GObject *source, GAsyncResult *result, gpointer user_data)
     qmp_client_execute_async (look->client, "query-iothreads", NULL, GUEST_COMMAND_DEADLINE_MS,
                               g_task_get_cancellable (task), on_iothreads, g_object_ref (task));
   else
-    read_graph (task);
+    ask_migration (task);
 }
 
 /**

@@ -13,6 +13,7 @@ typedef struct
   GPtrArray *jobs;              /* of QmpJobInfo */
   QmpGraph  *graph;
   gboolean   reopen_kills;      /* blockdev-reopen of a node in an iothread ends this QEMU */
+  gboolean   migrating;         /* somebody moves the guest away: its disks belong to two QEMUs */
 } Inspection;
 
 void        inspection_free   (Inspection *self);

@@ -92,3 +92,12 @@ node_batch_delete (QmpBatch *batch, const char *node)
 {
   qmp_batch_add_tolerant (batch, "blockdev-del", qmp_args ("node-name", "s", node, NULL));
 }
+
+void
+node_batch_lock_layer (QmpBatch *batch, const DiskPlan *disk)
+{
+  node_batch_add_file (batch, disk, disk->layer_file_node, disk->layer, "auto");
+  node_batch_reopen (batch, disk, disk->active_format, disk->active_node, disk->layer_file_node,
+                     disk->below_node);
+  node_batch_delete (batch, disk->unlocked_file_node);
+}

@@ -54,10 +54,12 @@ point_facts_judge (QuickBackup *job, GPtrArray *disks)
 
       facts->overlay_in_chain = overlay != NULL;
       facts->named_by_us = overlay != NULL && strcmp (overlay->node, disk->overlay_node) == 0;
+      facts->unlocked = layer != NULL && strcmp (layer->file_node, disk->unlocked_file_node) == 0;
       facts->layer_by_own_name = layer != NULL && strcmp (layer->path, disk->layer) == 0;
       taken += facts->overlay_in_chain ? 1 : 0;
     }
-  job->point = taken == job->disks->len ? POINT_TAKEN : POINT_NOT_TAKEN;
+  /* What was taken stays taken, even if a disk has been unplugged since. */
+  job->point = taken == job->disks->len || job->point_us != 0 ? POINT_TAKEN : POINT_NOT_TAKEN;
 }
 
 static void
@@ -111,7 +113,7 @@ point_facts_ask (GTask *step, QuickBackup *job)
   else if (is_gone_for_good (job))
     {
       g_error_free (error);
-      job->point = POINT_NOT_TAKEN;
+      job->point = job->point_us != 0 ? POINT_TAKEN : POINT_NOT_TAKEN;
       quick_backup_step_done (step);
     }
   else
@@ -130,6 +132,7 @@ quick_backup_gather_facts (GTask *step, gpointer user_data)
     {
       /* What is left to do needs no guest. */
       job->point = POINT_TAKEN;
+      job->same_process = FALSE;
       quick_backup_step_done (step);
     }
   else
@@ -140,6 +143,15 @@ static gboolean
 is_one_of (const char *step, const char *const *names)
 {
   return step != NULL && g_strv_contains (names, step);
+}
+
+/* Where a backup goes on whose point is there. */
+static const char *
+taken_up_from (QuickBackup *job, const char *last_step, gboolean ended)
+{
+  if (strcmp (last_step, "check-quiesce") == 0 || (ended && strcmp (last_step, "record-point") == 0))
+    return "check-quiesce";
+  return job->released ? "record-point" : "rename-layers";
 }
 
 /**
@@ -172,10 +184,7 @@ quick_backup_decide (gpointer user_data, const char *last_step, gboolean ended)
     case POINT_UNKNOWN:
       return (Recovery) { RECOVERY_WAIT, NULL, "the guest has to be asked whether its point is there" };
     case POINT_TAKEN:
-      return (Recovery) { RECOVERY_RESUME,
-                          (ended && strcmp (last_step, "record-point") == 0)
-                          || strcmp (last_step, "check-quiesce") == 0 ? "check-quiesce"
-                                                                     : "rename-layers",
+      return (Recovery) { RECOVERY_RESUME, taken_up_from (job, last_step, ended),
                           "the point was taken" };
     case POINT_NOT_TAKEN:
     default:

@@ -63,11 +63,14 @@ create_disk_files (QuickBackup *job, DiskPlan *disk, GError **error)
 {
   g_autoptr (GBytes) image = NULL;
   FileFacts facts = { 0 };
+  gboolean is_there = disk->link_layer && files_look (disk->layer, &facts, NULL);
 
   if (disk->link_layer
       && !files_link (disk->active_path, disk->layer, (guint64) disk->layer_dev,
                       (guint64) disk->layer_ino, error))
     return FALSE;
+  disk->layer_linked = disk->link_layer && !is_there;
+
   image = qcow2_empty_overlay ((guint64) disk->virtual_size, disk->backing_name,
                                disk->active_format, error);
   if (image == NULL || !files_create (disk->overlay, image, disk->layer, &facts, error))
@@ -77,10 +80,14 @@ create_disk_files (QuickBackup *job, DiskPlan *disk, GError **error)
   return TRUE;
 }
 
-/* Gives the layers their names for life and makes the overlays. */
+/* Gives the layers their names for life and makes the overlays. Whether this comes to its end or not, the
+ * plan knows afterwards what is ours; only a death in it leaves that open. */
 void
-quick_backup_create_files (GTask *step, gpointer job)
+quick_backup_create_files (GTask *step, gpointer user_data)
 {
+  QuickBackup *job = user_data;
+
+  job->files_known = TRUE;
   run_on_disks (step, job, create_disk_files);
 }
 
@@ -108,7 +115,7 @@ quick_backup_publish_early (GTask *step, gpointer job)
 static gboolean
 settle_disk (QuickBackup *job, DiskPlan *disk, GError **error)
 {
-  return files_settle (disk->active_path, error);
+  return files_settle (disk->layer, error);
 }
 
 /* QEMU flushes in the midst of its transaction: what is dirty in the host's cache goes out

@@ -3,7 +3,7 @@
 /* Knows how leftover block jobs are ended when the caller wants that: cancelled, waited for,
  * dismissed. */
 
-#include "quick-backup.h"
+#include "point-jobs.h"
 
 #include <core/error.h>
 
@@ -15,6 +15,7 @@ typedef struct
 {
   QuickBackup *job;
   GTask       *step;
+  char       **ids;
   guint        next;
   QmpJob      *watched;
 } Ending;
@@ -29,6 +30,7 @@ ending_finish (Ending *self, GError *error)
   else
     quick_backup_step_failed (self->step, guest_error_name (self->job->guest, error));
   g_clear_object (&self->watched);
+  g_strfreev (self->ids);
   g_free (self);
 }
 
@@ -54,7 +56,7 @@ static void
 on_concluded (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   Ending *self = user_data;
-  const char *id = self->job->jobs[self->next];
+  const char *id = self->ids[self->next];
   g_autoptr (GError) error = NULL;
   GError *no_link = NULL;
   QmpClient *client;
@@ -66,7 +68,7 @@ on_concluded (GObject *source, GAsyncResult *result, gpointer user_data)
       ending_finish (self, g_steal_pointer (&error));
       return;
     }
-  client = guest_require_client (self->job->guest, &no_link);
+  client = quick_backup_client (self->job, &no_link);
   if (client == NULL)
     ending_finish (self, no_link);
   else
@@ -93,7 +95,7 @@ on_cancelled (GObject *source, GAsyncResult *result, gpointer user_data)
 static void
 end_next (Ending *self)
 {
-  const char *id = self->job->jobs != NULL ? self->job->jobs[self->next] : NULL;
+  const char *id = self->ids[self->next];
   GError *error = NULL;
   QmpClient *client;
 
@@ -102,7 +104,7 @@ end_next (Ending *self)
       ending_finish (self, NULL);
       return;
     }
-  client = guest_require_client (self->job->guest, &error);
+  client = quick_backup_client (self->job, &error);
   if (client == NULL)
     {
       ending_finish (self, error);
@@ -114,12 +116,27 @@ end_next (Ending *self)
                             GUEST_COMMAND_DEADLINE_MS, NULL, on_cancelled, self);
 }
 
+/**
+ * point_jobs_end:
+ * @step: (transfer full): a task
+ * @job: whose guest it is
+ * @ids: ids of jobs
+ */
 void
-quick_backup_end_jobs (GTask *step, gpointer user_data)
+point_jobs_end (GTask *step, QuickBackup *job, char **ids)
 {
   Ending *self = g_new0 (Ending, 1);
 
-  self->job = user_data;
+  self->job = job;
   self->step = step;
+  self->ids = g_strdupv (ids);
   end_next (self);
+}
+
+void
+quick_backup_end_jobs (GTask *step, gpointer user_data)
+{
+  QuickBackup *job = user_data;
+
+  point_jobs_end (step, job, job->jobs);
 }

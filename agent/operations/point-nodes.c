@@ -40,7 +40,7 @@ run_batch (GTask *step, QuickBackup *job, QmpBatch *batch)
       quick_backup_step_done (step);
       return;
     }
-  client = guest_require_client (job->guest, &error);
+  client = quick_backup_client (job, &error);
   if (client == NULL)
     {
       quick_backup_step_failed (step, error);
@@ -72,10 +72,7 @@ quick_backup_adopt_names (GTask *step, gpointer user_data)
       node_batch_reopen (batch, disk, disk->active_format, disk->active_node,
                           disk->unlocked_file_node, disk->below_node);
       node_batch_delete (batch, disk->active_file_node);
-      node_batch_add_file (batch, disk, disk->layer_file_node, disk->layer, "auto");
-      node_batch_reopen (batch, disk, disk->active_format, disk->active_node,
-                          disk->layer_file_node, disk->below_node);
-      node_batch_delete (batch, disk->unlocked_file_node);
+      node_batch_lock_layer (batch, disk);
     }
   run_batch (step, job, batch);
 }
@@ -183,7 +180,7 @@ quick_backup_take_point (GTask *step, gpointer user_data)
                                 "the guest's filesystems did not stay frozen until the point"));
       return;
     }
-  client = guest_require_client (job->guest, &error);
+  client = quick_backup_client (job, &error);
   if (client == NULL)
     {
       quick_backup_step_failed (step, error);
@@ -202,6 +199,17 @@ quick_backup_take_point (GTask *step, gpointer user_data)
                             on_transaction, call);
 }
 
+/* What a death between the swap and its end has left; nothing, otherwise. */
+static void
+finish_swap (QmpBatch *batch, const DiskPlan *disk, const char *operation, guint index)
+{
+  g_autofree char *swap = snapshot_swap_job (operation, index);
+
+  qmp_batch_add_tolerant (batch, "job-dismiss", qmp_args ("id", "s", swap, NULL));
+  node_batch_delete (batch, disk->active_node);
+  node_batch_delete (batch, disk->active_file_node);
+}
+
 /* QEMU still calls the frozen layer `disk`: open it once more by its name for life, and let go
  * of the old node. Nodes that -drive made go by themselves; a user's own stay until they are
  * deleted. What has been done already, as a restart may find it, is left alone. */
@@ -216,8 +224,11 @@ quick_backup_rename_layers (GTask *step, gpointer user_data)
       const DiskPlan *disk = g_ptr_array_index (job->disks, i);
       const DiskFacts *facts = &job->facts[i];
 
-      if (disk->naming != NAMING_STOP || !facts->overlay_in_chain || !facts->named_by_us
-          || facts->layer_by_own_name)
+      if (!facts->overlay_in_chain || !facts->named_by_us)
+        continue;
+      if (disk->naming == NAMING_SWAP)
+        finish_swap (batch, disk, operation_get_id (job->operation), i);
+      if (disk->naming != NAMING_STOP || facts->layer_by_own_name)
         continue;
       /* Half of it may have been done before a restart. */
       node_batch_delete (batch, disk->layer_node);

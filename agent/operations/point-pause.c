@@ -97,7 +97,7 @@ static void
 set_run_state (GTask *step, QuickBackup *job, const char *command, GAsyncReadyCallback callback)
 {
   GError *error = NULL;
-  QmpClient *client = guest_require_client (job->guest, &error);
+  QmpClient *client = quick_backup_client (job, &error);
 
   if (client == NULL)
     {
@@ -115,7 +115,10 @@ quick_backup_stop (GTask *step, gpointer user_data)
   QuickBackup *job = user_data;
 
   job->resumed = TRUE;
-  if (job->was_running && needs_stop (job))
+  /* Its owner may have paused or resumed it since the plan was made. */
+  if (job->guest != NULL)
+    job->was_running = g_strcmp0 (guest_get_run_state (job->guest), "running") == 0;
+  if (needs_stop (job))
     set_run_state (step, job, "stop", on_stopped);
   else
     quick_backup_step_done (step);

@@ -68,7 +68,7 @@ on_swapped (GObject *source, GAsyncResult *result, gpointer user_data)
   QmpClient *client = NULL;
 
   if (qmp_job_await_finish (QMP_JOB (source), result, &error))
-    client = guest_require_client (self->job->guest, &error);
+    client = quick_backup_client (self->job, &error);
   if (client == NULL)
     {
       /* After a mere refusal the device is where it was. */
@@ -110,7 +110,7 @@ on_ready (GObject *source, GAsyncResult *result, gpointer user_data)
   QmpClient *client = NULL;
 
   if (qmp_job_await_finish (QMP_JOB (source), result, &error))
-    client = guest_require_client (self->job->guest, &error);
+    client = quick_backup_client (self->job, &error);
   if (client == NULL)
     swap_finish (self, error);
   else
@@ -145,7 +145,7 @@ swap_next (Swap *self)
       swap_finish (self, NULL);
       return;
     }
-  client = guest_require_client (job->guest, &error);
+  client = quick_backup_client (job, &error);
   if (client == NULL)
     {
       swap_finish (self, error);

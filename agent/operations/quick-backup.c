@@ -9,6 +9,7 @@
 #include <core/error.h>
 
 #include "fields.h"
+#include "guest-errors.h"
 
 static gboolean
 has_naming (QuickBackup *job, gboolean (*is_of_kind) (Naming naming))
@@ -72,6 +73,7 @@ static const Step quick_backup_steps[] = {
   { "create-files",     quick_backup_create_files,    STEP_FORWARD,    NULL,             FALSE, NULL },
   { "adopt-names",      quick_backup_adopt_names,     STEP_FORWARD,    NULL,             TRUE,  adopts },
   { "open-overlays",    quick_backup_open_overlays,   STEP_FORWARD,    NULL,             FALSE, NULL },
+  { "look-again",       quick_backup_look_again,      STEP_FORWARD,    NULL,             FALSE, NULL },
   { "publish-early",    quick_backup_publish_early,   STEP_FORWARD,    NULL,             FALSE, publishes_early },
   { "settle-caches",    quick_backup_settle_caches,   STEP_FORWARD,    NULL,             TRUE,  NULL },
   { "freeze",           quick_backup_freeze,          STEP_FORWARD,    NULL,             TRUE,  NULL },
@@ -97,6 +99,8 @@ static const Field plan_fields[] = {
   FIELD (QuickBackup, was_running, FIELD_BOOLEAN),
   FIELD (QuickBackup, pid, FIELD_INT64),
   FIELD (QuickBackup, start_time, FIELD_INT64),
+  FIELD (QuickBackup, files_known, FIELD_BOOLEAN),
+  FIELD (QuickBackup, boot_id, FIELD_STRING),
   FIELD (QuickBackup, point_us, FIELD_INT64),
   FIELD (QuickBackup, frozen, FIELD_BOOLEAN),
   FIELD (QuickBackup, released, FIELD_BOOLEAN),
@@ -135,6 +139,7 @@ quick_backup_free (QuickBackup *self)
   g_ptr_array_unref (self->uploads);
   g_strfreev (self->jobs);
   g_free (self->name);
+  g_free (self->boot_id);
   g_free (self->facts);
   g_clear_object (&self->quiesce);
   g_free (self);
@@ -231,11 +236,54 @@ quick_backup_load_plan (QuickBackup *self, JsonObject *plan, GError **error)
   return TRUE;
 }
 
+/**
+ * quick_backup_dup_boot_id:
+ *
+ * Returns: (transfer full) (nullable): what is different after each start of the host
+ */
+char *
+quick_backup_dup_boot_id (void)
+{
+  char *text = NULL;
+
+  return g_file_get_contents ("/proc/sys/kernel/random/boot_id", &text, NULL, NULL)
+    ? g_strchomp (text) : NULL;
+}
+
+static void
+renew_device (const char *path, gint64 ino, gint64 *dev)
+{
+  FileFacts facts = { 0 };
+
+  if (files_look (path, &facts, NULL) && facts.ino == (guint64) ino)
+    *dev = (gint64) facts.dev;
+}
+
+/* A file keeps its inode over a start of the host; its device may get another number. */
+static void
+renew_devices (QuickBackup *self)
+{
+  for (guint i = 0; i < self->disks->len; i++)
+    {
+      DiskPlan *disk = g_ptr_array_index (self->disks, i);
+
+      renew_device (disk->layer, disk->layer_ino, &disk->layer_dev);
+      renew_device (disk->overlay, disk->overlay_ino, &disk->overlay_dev);
+    }
+  for (guint i = 0; i < self->uploads->len; i++)
+    {
+      UploadPlan *upload = g_ptr_array_index (self->uploads, i);
+
+      renew_device (upload->path, upload->ino, &upload->dev);
+    }
+}
+
 static gpointer
 job_new (Operation *operation, gpointer environment, GError **error)
 {
   g_autoptr (QuickBackup) self = quick_backup_new ();
   Operations *operations = environment;
+  g_autofree char *boot_id = NULL;
   Guest *guest;
 
   self->operation = g_object_ref (operation);
@@ -245,6 +293,9 @@ job_new (Operation *operation, gpointer environment, GError **error)
   self->guest = guest != NULL ? g_object_ref (guest) : NULL;
   if (!quick_backup_load_plan (self, operation_get_plan (operation), error))
     return NULL;
+  boot_id = quick_backup_dup_boot_id ();
+  if (g_strcmp0 (boot_id, self->boot_id) != 0)
+    renew_devices (self);
   self->facts = g_new0 (DiskFacts, self->disks->len);
   self->same_process = TRUE;
   self->point = POINT_NOT_TAKEN;
@@ -255,6 +306,20 @@ static void
 job_free (gpointer job)
 {
   quick_backup_free (job);
+}
+
+QmpClient *
+quick_backup_client (QuickBackup *job, GError **error)
+{
+  QmpClient *client = guest_require_client (job->guest, error);
+
+  if (client == NULL
+      || (guest_get_pid (job->guest) == job->pid
+          && (gint64) guest_get_start_time (job->guest) == job->start_time))
+    return client;
+  agent_set_error (error, AGENT_ERROR_UNAVAILABLE, "ask for the point again",
+                   "guest %s was started anew meanwhile", guest_get_id (job->guest));
+  return NULL;
 }
 
 /**

@@ -24,6 +24,7 @@ typedef struct
   gboolean overlay_in_chain;    /* QEMU has the overlay open in the chain of a device */
   gboolean layer_by_own_name;   /* QEMU has the layer open by its name for life */
   gboolean named_by_us;         /* the overlay is on the node that we made */
+  gboolean unlocked;            /* the layer is still on the file node without locks */
 } DiskFacts;
 
 /* What the steps of a quick backup work on. The members up to @attempt are the plan: all that a
@@ -42,6 +43,8 @@ typedef struct
   gboolean    was_running;      /* and so is to run again after a stop of ours */
   gint64      pid;              /* the QEMU process that the plan was made for */
   gint64      start_time;
+  gboolean    files_known;      /* what was made of files is in the plans of the disks */
+  char       *boot_id;          /* the host's start since which device numbers hold */
   gint64      point_us;         /* when the point was taken; 0 before */
   gboolean    frozen;           /* the point was taken with filesystems frozen */
   gboolean    released;         /* the window is over: the guest runs and is thawed as before */
@@ -59,6 +62,7 @@ extern const Workflow quick_backup_workflow;
 
 /* The operation's plan, from which quick_backup_workflow makes its job. */
 QuickBackup *quick_backup_new       (void);
+char        *quick_backup_dup_boot_id (void);
 void         quick_backup_free      (QuickBackup *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (QuickBackup, quick_backup_free)
 void         quick_backup_save_plan (const QuickBackup *self, JsonObject *plan);
@@ -69,6 +73,10 @@ gboolean     quick_backup_load_plan (QuickBackup *self, JsonObject *plan,
 void quick_backup_step_done   (GTask *step);
 void quick_backup_step_failed (GTask *step, GError *error);
 
+/* The link to the QEMU process that the plan was made for; AGENT_ERROR_UNAVAILABLE when another one, or
+ * none, is there by now. (transfer none) */
+QmpClient *quick_backup_client (QuickBackup *job, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* The overlay of a disk is on top now. */
 void quick_backup_note_overlay (QuickBackup *job, guint index);
 
@@ -78,6 +86,7 @@ void quick_backup_create_files   (GTask *step, gpointer job);   /* point-files.c
 void quick_backup_publish_early  (GTask *step, gpointer job);
 void quick_backup_settle_caches  (GTask *step, gpointer job);
 void quick_backup_publish_late   (GTask *step, gpointer job);
+void quick_backup_look_again     (GTask *step, gpointer job);   /* point-look.c */
 void quick_backup_adopt_names    (GTask *step, gpointer job);   /* point-nodes.c */
 void quick_backup_open_overlays  (GTask *step, gpointer job);
 void quick_backup_take_point     (GTask *step, gpointer job);

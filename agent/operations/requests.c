@@ -4,6 +4,8 @@
 
 #include <operations/operations.h>
 
+#include <core/error.h>
+
 #include "inspect.h"
 #include "points.h"
 #include "snapshot.h"
@@ -110,4 +112,31 @@ JsonNode *
 operations_points (Operations *self, Guest *guest, GError **error)
 {
   return points_to_json (operations_get_journal (self), guest_get_id (guest), error);
+}
+
+/**
+ * operations_detach:
+ * @self: the operations
+ * @guest: a guest
+ * @error: return location: AGENT_ERROR_CONFLICT
+ *
+ * Returns: whether the guest is let go of
+ */
+gboolean
+operations_detach (Operations *self, Guest *guest, GError **error)
+{
+  g_autoptr (GPtrArray) list = engine_list (operations_get_engine (self), guest_get_id (guest));
+
+  for (guint i = 0; i < list->len; i++)
+    {
+      Operation *operation = g_ptr_array_index (list, i);
+
+      if (operation_is_finished (operation))
+        continue;
+      agent_set_error (error, AGENT_ERROR_CONFLICT, "wait for it, or cancel it first",
+                       "operation %s works on guest %s", operation_get_id (operation),
+                       guest_get_id (guest));
+      return FALSE;
+    }
+  return guest_registry_detach (operations_get_guests (self), guest, error);
 }

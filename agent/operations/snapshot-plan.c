@@ -227,14 +227,14 @@ backing_name_of (const char *layer)
 }
 
 static gboolean
-choose_naming (Disk *disk, const char *layer, gboolean reopen_kills, Naming *naming,
+choose_naming (Disk *disk, const char *layer, const PeerLimits *limits, Naming *naming,
                GError **error)
 {
   Layer *active = disk_get_active (disk);
 
   if (active->facts.block_device || strcmp (active->path, layer) == 0)
     *naming = NAMING_LATER;
-  else if (reopen_kills && !leaves_iothread_when_stopped (disk))
+  else if (limits->reopen_kills && !leaves_iothread_when_stopped (disk))
     {
       /* Seen on 7.2: with a filter above, the end of the mirror hangs QEMU for good. */
       if (strcmp (disk->root, active->node) != 0)
@@ -250,12 +250,18 @@ choose_naming (Disk *disk, const char *layer, gboolean reopen_kills, Naming *nam
     }
   /* A device right on a protocol node has no format node that could be opened again over another
    * file; one with a data file refuses that. */
-  else if (reopen_kills || active->auto_named || active->has_data_file
+  else if (limits->reopen_kills || active->auto_named || active->has_data_file
            || strcmp (active->node, active->file_node) == 0)
     *naming = NAMING_STOP;
   else
     *naming = NAMING_ADOPT;
-  return TRUE;
+  if (!limits->cannot_stop || !naming_needs_stop (*naming))
+    return TRUE;
+  agent_set_error (error, AGENT_ERROR_CONFLICT,
+                   "export a format node (qcow2 or raw) that has a name of its own and no data file",
+                   "disk %s: its first point needs a stop of the guest, which a storage daemon "
+                   "cannot do", disk->name);
+  return FALSE;
 }
 
 static gboolean
@@ -279,14 +285,14 @@ check_name (Disk *disk, const char *overlay, GError **error)
  * @request: the request
  * @guest: the guest's id
  * @operation: the operation's id
- * @reopen_kills: whether this QEMU does not survive a blockdev-reopen in an iothread
+ * @limits: what this QEMU cannot bear, or cannot do
  * @error: return location: AGENT_ERROR_CONFLICT
  *
  * Returns: (transfer full): what will be done with the disk
  */
 DiskPlan *
 snapshot_plan_disk (Disk *disk, guint index, GPtrArray *entries, const SnapshotRequest *request,
-                    const char *guest, const char *operation, gboolean reopen_kills,
+                    const char *guest, const char *operation, const PeerLimits *limits,
                     GError **error)
 {
   Layer *active = disk_get_active (disk);
@@ -312,7 +318,7 @@ snapshot_plan_disk (Disk *disk, guint index, GPtrArray *entries, const SnapshotR
     }
   names_choice_clear (&names);
   if (!check_name (disk, self->overlay, error)
-      || !choose_naming (disk, self->layer, reopen_kills, &self->naming, error))
+      || !choose_naming (disk, self->layer, limits, &self->naming, error))
     return NULL;
 
   self->root_node = g_strdup (disk->root);
@@ -353,6 +359,7 @@ static const Field disk_plan_fields[] = {
   FIELD (DiskPlan, cache_no_flush, FIELD_BOOLEAN),
   FIELD (DiskPlan, layer, FIELD_STRING),
   FIELD (DiskPlan, link_layer, FIELD_BOOLEAN),
+  FIELD (DiskPlan, layer_linked, FIELD_BOOLEAN),
   FIELD (DiskPlan, layer_dev, FIELD_INT64),
   FIELD (DiskPlan, layer_ino, FIELD_INT64),
   FIELD (DiskPlan, overlay, FIELD_STRING),

@@ -48,6 +48,7 @@ typedef struct
 
   char    *layer;               /* the active layer's name for life */
   gboolean link_layer;          /* it has to be given */
+  gboolean layer_linked;        /* and was given by us */
   gint64   layer_dev;
   gint64   layer_ino;
 
@@ -69,16 +70,23 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (DiskPlan, disk_plan_free)
 JsonNode  *disk_plan_to_json   (const DiskPlan *self) G_GNUC_WARN_UNUSED_RESULT;
 DiskPlan  *disk_plan_from_json (JsonNode *json, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* What this QEMU cannot bear, or cannot do. */
+typedef struct
+{
+  gboolean reopen_kills;        /* see inspect.h */
+  gboolean cannot_stop;         /* a storage daemon has no CPUs; its clients write on */
+} PeerLimits;
+
 /* The disks of @disks that @request names, or all writable ones; each must be fit for a point.
  * Pure. */
 GPtrArray *snapshot_select     (GPtrArray *disks, const SnapshotRequest *request,
                                 GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* @entries: what names_list() says of the disk's published name; @reopen_kills: see inspect.h.
- * Pure. AGENT_ERROR_CONFLICT when this QEMU offers no way to keep the name right. */
+/* @entries: what names_list() says of the disk's published name. Pure. AGENT_ERROR_CONFLICT when this
+ * QEMU offers no way to keep the name right. */
 DiskPlan  *snapshot_plan_disk  (Disk *disk, guint index, GPtrArray *entries,
                                 const SnapshotRequest *request, const char *guest,
-                                const char *operation, gboolean reopen_kills,
+                                const char *operation, const PeerLimits *limits,
                                 GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* Where the disk's layers are named: its published path, or for a block device one in the
  * overlay folder. */

@@ -24,6 +24,7 @@ typedef struct
   char            *id;          /* the operation's */
   SnapshotRequest *request;
   Claim           *claim;
+  char           **claimed;     /* (nullable): the names of the disks that it is on */
   Inspection      *inspection;
   GPtrArray       *chosen;      /* of Disk, of the inspection */
   GPtrArray       *entries;     /* of GPtrArray of NamesEntry, beside @chosen */
@@ -58,6 +59,7 @@ preparation_free (Preparation *self)
   g_free (self->id);
   snapshot_request_free (self->request);
   g_clear_object (&self->claim);
+  g_strfreev (self->claimed);
   inspection_free (self->inspection);
   g_clear_pointer (&self->chosen, g_ptr_array_unref);
   g_ptr_array_unref (self->entries);
@@ -161,6 +163,10 @@ make_plan (Preparation *self, GError **error)
   g_autoptr (QuickBackup) job = quick_backup_new ();
   g_autoptr (GStrvBuilder) ending = g_strv_builder_new ();
   const char *guest = guest_get_id (self->guest);
+  PeerLimits limits = {
+    .reopen_kills = self->inspection->reopen_kills,
+    .cannot_stop = guest_get_kind (self->guest) == GUEST_KIND_STORAGE_DAEMON,
+  };
 
   if (!collect_jobs (self, ending, error))
     return NULL;
@@ -170,13 +176,14 @@ make_plan (Preparation *self, GError **error)
   job->was_running = g_strcmp0 (guest_get_run_state (self->guest), "running") == 0;
   job->pid = guest_get_pid (self->guest);
   job->start_time = (gint64) guest_get_start_time (self->guest);
+  job->boot_id = quick_backup_dup_boot_id ();
 
   for (guint i = 0; i < self->chosen->len; i++)
     {
       Disk *disk = g_ptr_array_index (self->chosen, i);
       DiskPlan *plan = snapshot_plan_disk (disk, i, g_ptr_array_index (self->entries, i),
                                            self->request, guest, self->id,
-                                           self->inspection->reopen_kills, error);
+                                           &limits, error);
       g_autofree char *image_name = NULL;
 
       if (plan == NULL)
@@ -275,6 +282,17 @@ list_names (GTask *task, gpointer source, gpointer task_data, GCancellable *canc
   g_task_return_boolean (task, TRUE);
 }
 
+static gboolean
+check_migration (Preparation *self, GError **error)
+{
+  if (!self->inspection->migrating)
+    return TRUE;
+  agent_set_error (error, AGENT_ERROR_CONFLICT, "wait until the migration has ended",
+                   "guest %s is being migrated: what it writes above the point would be lost there",
+                   guest_get_id (self->guest));
+  return FALSE;
+}
+
 /* Only a look at the guest tells which disks are meant; what it saw of them may change until
  * they are claimed. */
 static gboolean
@@ -291,11 +309,20 @@ choose_and_claim (Preparation *self, GError **error)
     g_ptr_array_add (names, ((Disk *) g_ptr_array_index (self->chosen, i))->name);
   g_ptr_array_add (names, NULL);
   disks = (const char *const *) names->pdata;
+  if (self->claimed != NULL)
+    {
+      if (g_strv_equal ((const char *const *) self->claimed, disks))
+        return TRUE;
+      agent_set_error (error, AGENT_ERROR_CONFLICT, "try again",
+                       "the disks of guest %s changed meanwhile", guest_get_id (self->guest));
+      return FALSE;
+    }
   if (self->claim == NULL)
     self->claim = engine_claim (operations_get_engine (self->operations),
                                 guest_get_id (self->guest), disks, self->id, error);
   else
     claim_narrow (self->claim, disks);
+  self->claimed = g_strdupv ((char **) disks);
   return self->claim != NULL;
 }
 
@@ -310,7 +337,8 @@ on_inspected (GObject *source, GAsyncResult *result, gpointer user_data)
 
   g_clear_pointer (&self->inspection, inspection_free);
   self->inspection = inspect_finish (result, &error);
-  if (self->inspection == NULL || !choose_and_claim (self, &error))
+  if (self->inspection == NULL || !check_migration (self, &error)
+      || !choose_and_claim (self, &error))
     {
       g_task_return_error (task, error);
       return;

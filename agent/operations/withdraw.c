@@ -12,6 +12,7 @@
 #include "guest-errors.h"
 #include "node-batch.h"
 #include "point-facts.h"
+#include "point-jobs.h"
 
 typedef struct
 {
@@ -19,36 +20,50 @@ typedef struct
   GTask       *step;
 } Withdrawal;
 
-/* Ours, and as it was made: nobody has written to it. A crash between making it and writing down its
- * inode leaves only its name and its bytes to know it by. */
+/* Ours, and as it was made: nobody has written to it. A death while files were made leaves only its
+ * name and its bytes to know it by. */
 static gboolean
-is_untouched (const DiskPlan *disk, const FileFacts *overlay)
+is_untouched (QuickBackup *job, const DiskPlan *disk, const FileFacts *overlay)
 {
   g_autoptr (GBytes) image = NULL;
 
-  if (disk->overlay_ino != 0
-      && (overlay->dev != (guint64) disk->overlay_dev
-          || overlay->ino != (guint64) disk->overlay_ino))
+  if (disk->overlay_ino == 0 ? job->files_known
+                             : overlay->dev != (guint64) disk->overlay_dev
+                               || overlay->ino != (guint64) disk->overlay_ino)
     return FALSE;
   image = qcow2_empty_overlay ((guint64) disk->virtual_size, disk->backing_name,
                                disk->active_format, NULL);
   return image != NULL && files_contain (disk->overlay, image);
 }
 
+/* Whether somebody needs the overlay: who has it open, or has written to it. */
 static gboolean
-unpublish (const DiskPlan *disk, const FileFacts *overlay, GError **error)
+look_for_users (QuickBackup *job, const DiskPlan *disk, const FileFacts *overlay, gboolean *used,
+                GError **error)
+{
+  gboolean in_use = FALSE;
+
+  if (!files_in_use (disk->overlay, &in_use, error))
+    return FALSE;
+  *used = in_use || !is_untouched (job, disk, overlay);
+  return TRUE;
+}
+
+/* @moved: whether the name was on the overlay. */
+static gboolean
+unpublish (const DiskPlan *disk, const FileFacts *overlay, gboolean *moved, GError **error)
 {
   g_autoptr (GError) problem = NULL;
   FileFacts published = { 0 };
 
-  if (!files_look (disk->published, &published, &problem))
+  *moved = files_look (disk->published, &published, &problem)
+           && published.dev == overlay->dev && published.ino == overlay->ino;
+  if (problem != NULL)
     {
-      if (problem == NULL)
-        return TRUE;
       g_propagate_error (error, g_steal_pointer (&problem));
       return FALSE;
     }
-  if (published.dev != overlay->dev || published.ino != overlay->ino)
+  if (!*moved)
     return TRUE;
   return disk->device_path != NULL
     ? files_remove (disk->published, overlay->dev, overlay->ino, error)
@@ -56,41 +71,45 @@ unpublish (const DiskPlan *disk, const FileFacts *overlay, GError **error)
 }
 
 /* The published name goes back first, so that it never leads nowhere and nobody new comes to the
- * overlay by it. Who came just before still holds it then: the name goes there again. */
+ * overlay by it. Who came just before holds it by then: the name goes there again. */
 static gboolean
-withdraw_overlay (const DiskPlan *disk, const FileFacts *overlay, gboolean *kept, GError **error)
+withdraw_overlay (QuickBackup *job, const DiskPlan *disk, const FileFacts *overlay, gboolean *kept,
+                  GError **error)
 {
-  gboolean in_use = FALSE;
+  gboolean moved = FALSE;
 
-  if (!unpublish (disk, overlay, error) || !files_in_use (disk->overlay, &in_use, error))
+  if (!look_for_users (job, disk, overlay, kept, error))
     return FALSE;
-  *kept = in_use || !is_untouched (disk, overlay);
   if (*kept)
-    return files_publish (disk->overlay, disk->published,
-                          disk->device_path == NULL ? (guint64) disk->layer_ino : 0, error);
-  return files_remove (disk->overlay, overlay->dev, overlay->ino, error);
+    return TRUE;
+  if (!unpublish (disk, overlay, &moved, error)
+      || !look_for_users (job, disk, overlay, kept, error))
+    return FALSE;
+  if (!*kept)
+    return files_remove (disk->overlay, overlay->dev, overlay->ino, error);
+  return !moved
+         || files_publish (disk->overlay, disk->published,
+                           disk->device_path == NULL ? (guint64) disk->layer_ino : 0, error);
 }
 
 static gboolean
-withdraw_disk (const DiskPlan *disk, const DiskFacts *facts, GError **error)
+withdraw_disk (QuickBackup *job, const DiskPlan *disk, const DiskFacts *facts, GError **error)
 {
   g_autoptr (GError) problem = NULL;
   FileFacts overlay = { 0 };
   gboolean kept = facts->overlay_in_chain;
+  gboolean linked = job->files_known ? disk->layer_linked : disk->link_layer;
 
-  if (!kept && files_look (disk->overlay, &overlay, &problem))
-    {
-      kept = !is_untouched (disk, &overlay);
-      if (!kept && !withdraw_overlay (disk, &overlay, &kept, error))
-        return FALSE;
-    }
+  if (!kept && files_look (disk->overlay, &overlay, &problem)
+      && !withdraw_overlay (job, disk, &overlay, &kept, error))
+    return FALSE;
   if (problem != NULL)
     {
       g_propagate_error (error, g_steal_pointer (&problem));
       return FALSE;
     }
   /* A name for life that nobody came to use. */
-  return kept || !disk->link_layer || facts->layer_by_own_name
+  return kept || !linked || facts->layer_by_own_name
          || files_remove (disk->layer, (guint64) disk->layer_dev, (guint64) disk->layer_ino, error);
 }
 
@@ -101,7 +120,7 @@ withdraw_files (GTask *task, gpointer source, gpointer task_data, GCancellable *
   GError *error = NULL;
 
   for (guint i = 0; i < job->disks->len; i++)
-    if (!withdraw_disk (g_ptr_array_index (job->disks, i), &job->facts[i], &error))
+    if (!withdraw_disk (job, g_ptr_array_index (job->disks, i), &job->facts[i], &error))
       {
         g_task_return_error (task, error);
         return;
@@ -122,6 +141,13 @@ on_files (GObject *source, GAsyncResult *result, gpointer user_data)
 }
 
 static void
+withdrawal_failed (Withdrawal *call, GError *error)
+{
+  quick_backup_step_failed (call->step, error);
+  g_free (call);
+}
+
+static void
 begin_files (Withdrawal *call)
 {
   g_autoptr (GTask) task = g_task_new (NULL, NULL, on_files, call);
@@ -139,28 +165,16 @@ on_nodes (GObject *source, GAsyncResult *result, gpointer user_data)
   if (qmp_batch_run_finish (QMP_BATCH (source), result, &error))
     begin_files (call);
   else
-    {
-      quick_backup_step_failed (call->step, guest_error_name (call->job->guest, error));
-      g_free (call);
-    }
+    withdrawal_failed (call, guest_error_name (call->job->guest, error));
 }
 
 static void
-on_facts (GObject *source, GAsyncResult *result, gpointer user_data)
+close_nodes (Withdrawal *call)
 {
-  Withdrawal *call = user_data;
   QuickBackup *job = call->job;
   g_autoptr (QmpBatch) batch = qmp_batch_new ();
-  GError *error = NULL;
-  QmpClient *client;
+  QmpClient *client = job->guest != NULL ? guest_get_client (job->guest) : NULL;
 
-  if (!g_task_propagate_boolean (G_TASK (result), &error))
-    {
-      quick_backup_step_failed (call->step, error);
-      g_free (call);
-      return;
-    }
-  client = job->guest != NULL ? guest_get_client (job->guest) : NULL;
   if (client == NULL)
     {
       begin_files (call);
@@ -172,22 +186,55 @@ on_facts (GObject *source, GAsyncResult *result, gpointer user_data)
 
       if (!job->facts[i].overlay_in_chain)
         {
-          if (disk->naming == NAMING_SWAP)
-            {
-              g_autofree char *swap = snapshot_swap_job (operation_get_id (job->operation), i);
-
-              qmp_batch_add_tolerant (batch, "job-cancel", qmp_args ("id", "s", swap, NULL));
-              qmp_batch_add_tolerant (batch, "job-dismiss", qmp_args ("id", "s", swap, NULL));
-            }
           node_batch_delete (batch, disk->overlay_node);
           node_batch_delete (batch, disk->overlay_file_node);
         }
       /* In use they refuse to go, which is right. */
       node_batch_delete (batch, disk->layer_node);
       node_batch_delete (batch, disk->layer_file_node);
+      if (job->facts[i].unlocked)
+        node_batch_lock_layer (batch, disk);
       node_batch_delete (batch, disk->unlocked_file_node);
     }
   qmp_batch_run_async (batch, client, GUEST_COMMAND_DEADLINE_MS, NULL, on_nodes, call);
+}
+
+static void
+on_swaps_ended (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  Withdrawal *call = user_data;
+  GError *error = NULL;
+
+  if (g_task_propagate_boolean (G_TASK (result), &error))
+    close_nodes (call);
+  else
+    withdrawal_failed (call, error);
+}
+
+static void
+on_facts (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  Withdrawal *call = user_data;
+  QuickBackup *job = call->job;
+  g_autoptr (GStrvBuilder) swaps = g_strv_builder_new ();
+  g_auto (GStrv) ids = NULL;
+  GError *error = NULL;
+
+  if (!g_task_propagate_boolean (G_TASK (result), &error))
+    {
+      withdrawal_failed (call, error);
+      return;
+    }
+  for (guint i = 0; job->same_process && i < job->disks->len; i++)
+    {
+      const DiskPlan *disk = g_ptr_array_index (job->disks, i);
+      g_autofree char *swap = snapshot_swap_job (operation_get_id (job->operation), i);
+
+      if (disk->naming == NAMING_SWAP && !job->facts[i].overlay_in_chain)
+        g_strv_builder_add (swaps, swap);
+    }
+  ids = g_strv_builder_end (swaps);
+  point_jobs_end (g_task_new (NULL, NULL, on_swaps_ended, call), job, ids);
 }
 
 void

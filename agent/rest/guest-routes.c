@@ -192,14 +192,13 @@ guest_show (Request *request)
 void
 guest_detach (Request *request)
 {
-  GuestRegistry *registry = operations_get_guests (request_get_operations (request));
   g_autoptr (GError) error = NULL;
   Guest *guest = request_find_guest (request);
 
   if (guest == NULL)
     return;
 
-  if (guest_registry_detach (registry, guest, &error))
+  if (operations_detach (request_get_operations (request), guest, &error))
     request_answer (request, SOUP_STATUS_NO_CONTENT, NULL);
   else
     request_answer_error (request, g_steal_pointer (&error));

@@ -22,6 +22,7 @@ set_up (Fixture *self, gconstpointer data)
       plan->layer_dev = plan->overlay_dev = 1;
       plan->layer_ino = i * 10;
       plan->overlay_ino = 100 + i * 10;
+      plan->unlocked_file_node = g_strdup_printf ("tmp-%d", (int) i);
       plan->overlay_node = g_strdup_printf ("node-%d", (int) plan->overlay_ino);
       g_ptr_array_add (self->job->disks, plan);
     }
@@ -109,6 +110,45 @@ test_unwritten_inode (Fixture *self, gconstpointer data)
   g_assert_cmpint (self->job->point, ==, POINT_NOT_TAKEN);
 }
 
+/* A disk that was unplugged after the point does not undo it. */
+static void
+test_stays_taken (Fixture *self, gconstpointer data)
+{
+  self->job->point_us = 1;
+  qemu_has (self, "/d/1.0", 110, 10);
+  point_facts_judge (self->job, self->disks);
+  g_assert_cmpint (self->job->point, ==, POINT_TAKEN);
+}
+
+/* Cut off between the two reopens of adopting. */
+static void
+test_unlocked (Fixture *self, gconstpointer data)
+{
+  Layer *layer;
+
+  qemu_has (self, "/d/1.0", 0, 10);
+  qemu_has (self, "/d/2", 0, 20);
+  layer = disk_get_active (g_ptr_array_index (self->disks, 0));
+  g_free (layer->file_node);
+  layer->file_node = g_strdup ("tmp-1");
+  point_facts_judge (self->job, self->disks);
+  g_assert_true (self->job->facts[0].unlocked);
+  g_assert_false (self->job->facts[1].unlocked);
+}
+
+/* Once the guest has been let go, nothing more is done to it. */
+static void
+test_released (Fixture *self, gconstpointer data)
+{
+  Recovery recovery;
+
+  self->job->point = POINT_TAKEN;
+  self->job->released = TRUE;
+  recovery = quick_backup_decide (self->job, "record-point", FALSE);
+  g_assert_cmpint (recovery.action, ==, RECOVERY_RESUME);
+  g_assert_cmpstr (recovery.step, ==, "record-point");
+}
+
 static void
 test_decisions (Fixture *self, gconstpointer data)
 {
@@ -163,6 +203,9 @@ main (int argc, char **argv)
   ADD ("half", test_half);
   ADD ("another-process", test_another_process);
   ADD ("unwritten-inode", test_unwritten_inode);
+  ADD ("stays-taken", test_stays_taken);
+  ADD ("unlocked", test_unlocked);
+  ADD ("released", test_released);
   ADD ("decisions", test_decisions);
   return g_test_run ();
 }

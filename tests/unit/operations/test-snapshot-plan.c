@@ -53,9 +53,10 @@ plan_of (Disk *disk, GPtrArray *names, const char *request_json, gboolean reopen
 {
   g_autoptr (SnapshotRequest) request = model_request (request_json);
   g_autoptr (GPtrArray) owned = names;
+  PeerLimits limits = { .reopen_kills = reopen_kills };
   g_autoptr (GError) error = NULL;
   DiskPlan *plan = snapshot_plan_disk (disk, 0, names, request, "guest one", OPERATION,
-                                       reopen_kills, &error);
+                                       &limits, &error);
 
   g_assert_no_error (error);
   return plan;
@@ -235,10 +236,11 @@ test_name_too_long (void)
   g_autofree char *name = g_strnfill (254, 'n');
   g_autoptr (Disk) disk = simple_disk (name, 10);
   g_autoptr (GPtrArray) names = entries (NULL, 0u);
+  const PeerLimits none = { 0 };
   g_autoptr (SnapshotRequest) request = model_request ("{}");
   g_autoptr (GError) error = NULL;
 
-  g_assert_null (snapshot_plan_disk (disk, 0, names, request, "g", OPERATION, FALSE, &error));
+  g_assert_null (snapshot_plan_disk (disk, 0, names, request, "g", OPERATION, &none, &error));
   g_assert_error (error, AGENT_ERROR, AGENT_ERROR_CONFLICT);
   g_assert_nonnull (strstr (error->message, "leaves no room"));
 }
@@ -278,6 +280,7 @@ test_where_reopening_kills (void)
   g_autoptr (Disk) filtered = simple_disk ("c", 12);
   g_autoptr (SnapshotRequest) request = model_request ("{}");
   g_autoptr (GPtrArray) names = entries ("c", 12u, NULL);
+  const PeerLimits kills = { .reopen_kills = TRUE };
   g_autoptr (DiskPlan) plan = plan_of (virtio, entries ("a", 10u, NULL), "{}", TRUE);
   g_autoptr (GError) error = NULL;
 
@@ -291,9 +294,30 @@ test_where_reopening_kills (void)
   g_ptr_array_set_size (filtered->aliases, 1);
   g_free (filtered->root);
   filtered->root = g_strdup ("throttle0");
-  g_assert_null (snapshot_plan_disk (filtered, 0, names, request, "g", OPERATION, TRUE, &error));
+  g_assert_null (snapshot_plan_disk (filtered, 0, names, request, "g", OPERATION, &kills, &error));
   g_assert_error (error, AGENT_ERROR, AGENT_ERROR_CONFLICT);
   g_assert_nonnull (strstr (error->message, "throttle0"));
+}
+
+/* The clients of a storage daemon write on whatever it is told. */
+static void
+test_where_nothing_stops (void)
+{
+  g_autoptr (Disk) disk = simple_disk ("a", 10);
+  g_autoptr (SnapshotRequest) request = model_request ("{}");
+  g_autoptr (GPtrArray) names = entries ("a", 10u, NULL);
+  const PeerLimits limits = { .cannot_stop = TRUE };
+  g_autoptr (DiskPlan) plan = NULL;
+  g_autoptr (GError) error = NULL;
+
+  plan = snapshot_plan_disk (disk, 0, names, request, "g", OPERATION, &limits, &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (plan->naming, ==, NAMING_ADOPT);
+
+  disk_get_active (disk)->auto_named = TRUE;
+  g_assert_null (snapshot_plan_disk (disk, 0, names, request, "g", OPERATION, &limits, &error));
+  g_assert_error (error, AGENT_ERROR, AGENT_ERROR_CONFLICT);
+  g_assert_nonnull (strstr (error->message, "storage daemon"));
 }
 
 static void
@@ -353,6 +377,7 @@ main (int argc, char **argv)
   g_test_add_func ("/snapshot-plan/names/colon", test_colon_in_the_name);
   g_test_add_func ("/snapshot-plan/names/block-device", test_block_device);
   g_test_add_func ("/snapshot-plan/names/where-reopening-kills", test_where_reopening_kills);
+  g_test_add_func ("/snapshot-plan/names/where-nothing-stops", test_where_nothing_stops);
   g_test_add_func ("/snapshot-plan/names/nodes-fit", test_node_names_fit);
   g_test_add_func ("/snapshot-plan/journal-keeps-all", test_journal_keeps_all);
   return g_test_run ();

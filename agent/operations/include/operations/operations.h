@@ -43,6 +43,11 @@ JsonNode      *operations_disks_finish    (Operations *self, GAsyncResult *resul
 JsonNode      *operations_points          (Operations *self, Guest *guest,
                                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* Lets go of a guest. AGENT_ERROR_CONFLICT while an operation on it is open, which could then never
+ * be finished or undone. */
+gboolean       operations_detach          (Operations *self, Guest *guest,
+                                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* Deletes an image of the store. AGENT_ERROR_CONFLICT when layers that we know of need it as their
  * parent (unless @force), or an operation is writing it. */
 void           operations_remove_image_async  (Operations *self, const char *id, gboolean force,
