@@ -57,6 +57,17 @@ def test_disks_of_one_guest_go_in_parallel(qemu, kind, scene, tmp_path):
         cancel(s, first, before)
 
 
+def test_a_guest_with_an_open_operation_stays(scene, tmp_path):
+    with scene(qemus()[0], slow_and_fast(tmp_path, qemus()[0])) as s:
+        before = s.vm.acked()
+        first = s.begin(disks=['disk0'])
+        s.wait_step(first, 'upload')
+        answer = s.daemon.delete(f'/v1/guests/{s.guest}')
+        assert answer.status == 409
+        assert first['id'] in answer.error['message']
+        cancel(s, first, before)
+
+
 def device_node(s, device='disk0'):
     return next(block['inserted']['node-name'] for block in s.vm.qmp.execute('query-block')
                 if device in block.get('qdev', '').split('/'))

@@ -235,6 +235,13 @@ def test_no_images(daemon):
     assert UUID in answer.error['message']
 
 
+def test_an_image_that_is_not_there_is_not_deleted(daemon):
+    for query in ('', '?force=true'):
+        answer = daemon.delete(f'/v1/images/{UUID}{query}')
+        assert answer.status == 404
+        assert UUID in answer.error['message']
+
+
 def test_ids_of_images_are_no_paths(daemon):
     for name in '..%2F..%2Fstate%2Fjournal.sqlite', '%2Fetc%2Fpasswd', '..', '.', '%00':
         assert daemon.get(f'/v1/images/{name}').status in (400, 404)
