@@ -31,6 +31,15 @@ find_layer (GPtrArray *disks, gint64 dev, gint64 ino)
   return NULL;
 }
 
+static gboolean
+is_active (GPtrArray *disks, const Layer *layer)
+{
+  for (guint i = 0; i < disks->len; i++)
+    if (disk_get_active (g_ptr_array_index (disks, i)) == layer)
+      return TRUE;
+  return FALSE;
+}
+
 /**
  * point_facts_judge:
  * @job: a job, whose facts are filled in
@@ -54,6 +63,7 @@ point_facts_judge (QuickBackup *job, GPtrArray *disks)
 
       facts->overlay_in_chain = overlay != NULL;
       facts->named_by_us = overlay != NULL && strcmp (overlay->node, disk->overlay_node) == 0;
+      facts->layer_active = layer != NULL && is_active (disks, layer);
       facts->unlocked = layer != NULL && strcmp (layer->file_node, disk->unlocked_file_node) == 0;
       facts->layer_by_own_name = layer != NULL && strcmp (layer->path, disk->layer) == 0;
       taken += facts->overlay_in_chain ? 1 : 0;

@@ -22,6 +22,7 @@ typedef enum
 typedef struct
 {
   gboolean overlay_in_chain;    /* QEMU has the overlay open in the chain of a device */
+  gboolean layer_active;        /* a device of QEMU's writes to the layer */
   gboolean layer_by_own_name;   /* QEMU has the layer open by its name for life */
   gboolean named_by_us;         /* the overlay is on the node that we made */
   gboolean unlocked;            /* the layer is still on the file node without locks */

@@ -20,32 +20,45 @@ typedef struct
   GTask       *step;
 } Withdrawal;
 
-/* Ours, and as it was made: nobody has written to it. A death while files were made leaves only its
- * name and its bytes to know it by. */
+/* Whether it is the file that we made; a death while files were made leaves only its name and its
+ * bytes to know it by. */
 static gboolean
-is_untouched (QuickBackup *job, const DiskPlan *disk, const FileFacts *overlay)
+is_ours (QuickBackup *job, const DiskPlan *disk, const FileFacts *overlay)
 {
-  g_autoptr (GBytes) image = NULL;
+  return disk->overlay_ino == 0 ? !job->files_known
+                                : overlay->dev == (guint64) disk->overlay_dev
+                                  && overlay->ino == (guint64) disk->overlay_ino;
+}
 
-  if (disk->overlay_ino == 0 ? job->files_known
-                             : overlay->dev != (guint64) disk->overlay_dev
-                               || overlay->ino != (guint64) disk->overlay_ino)
-    return FALSE;
-  image = qcow2_empty_overlay ((guint64) disk->virtual_size, disk->backing_name,
-                               disk->active_format, NULL);
+/* Whether it is as it was made: nobody has written to it. */
+static gboolean
+is_untouched (const DiskPlan *disk)
+{
+  g_autoptr (GBytes) image = qcow2_empty_overlay ((guint64) disk->virtual_size, disk->backing_name,
+                                                  disk->active_format, NULL);
+
   return image != NULL && files_contain (disk->overlay, image);
+}
+
+/* A mirror that a death of ours has left running copies into the overlay what the guest writes to the
+ * layer: nobody's only copy, while the guest has the layer on top. */
+static gboolean
+holds_copies_alone (const DiskPlan *disk, const DiskFacts *facts)
+{
+  return disk->naming == NAMING_SWAP && facts->layer_active;
 }
 
 /* Whether somebody needs the overlay: who has it open, or has written to it. */
 static gboolean
-look_for_users (QuickBackup *job, const DiskPlan *disk, const FileFacts *overlay, gboolean *used,
-                GError **error)
+look_for_users (QuickBackup *job, const DiskPlan *disk, const DiskFacts *facts,
+                const FileFacts *overlay, gboolean *used, GError **error)
 {
   gboolean in_use = FALSE;
 
   if (!files_in_use (disk->overlay, &in_use, error))
     return FALSE;
-  *used = in_use || !is_untouched (job, disk, overlay);
+  *used = in_use || !is_ours (job, disk, overlay)
+          || !(holds_copies_alone (disk, facts) || is_untouched (disk));
   return TRUE;
 }
 
@@ -73,17 +86,17 @@ unpublish (const DiskPlan *disk, const FileFacts *overlay, gboolean *moved, GErr
 /* The published name goes back first, so that it never leads nowhere and nobody new comes to the
  * overlay by it. Who came just before holds it by then: the name goes there again. */
 static gboolean
-withdraw_overlay (QuickBackup *job, const DiskPlan *disk, const FileFacts *overlay, gboolean *kept,
-                  GError **error)
+withdraw_overlay (QuickBackup *job, const DiskPlan *disk, const DiskFacts *facts,
+                  const FileFacts *overlay, gboolean *kept, GError **error)
 {
   gboolean moved = FALSE;
 
-  if (!look_for_users (job, disk, overlay, kept, error))
+  if (!look_for_users (job, disk, facts, overlay, kept, error))
     return FALSE;
   if (*kept)
     return TRUE;
   if (!unpublish (disk, overlay, &moved, error)
-      || !look_for_users (job, disk, overlay, kept, error))
+      || !look_for_users (job, disk, facts, overlay, kept, error))
     return FALSE;
   if (!*kept)
     return files_remove (disk->overlay, overlay->dev, overlay->ino, error);
@@ -101,7 +114,7 @@ withdraw_disk (QuickBackup *job, const DiskPlan *disk, const DiskFacts *facts, G
   gboolean linked = job->files_known ? disk->layer_linked : disk->link_layer;
 
   if (!kept && files_look (disk->overlay, &overlay, &problem)
-      && !withdraw_overlay (job, disk, &overlay, &kept, error))
+      && !withdraw_overlay (job, disk, facts, &overlay, &kept, error))
     return FALSE;
   if (problem != NULL)
     {

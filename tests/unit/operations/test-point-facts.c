@@ -55,6 +55,7 @@ test_taken (Fixture *self, gconstpointer data)
   point_facts_judge (self->job, self->disks);
   g_assert_cmpint (self->job->point, ==, POINT_TAKEN);
   g_assert_true (self->job->facts[0].layer_by_own_name);
+  g_assert_false (self->job->facts[0].layer_active);
   g_assert_false (self->job->facts[1].layer_by_own_name);
   g_assert_true (self->job->facts[0].named_by_us);
 }
@@ -67,6 +68,7 @@ test_not_taken (Fixture *self, gconstpointer data)
   point_facts_judge (self->job, self->disks);
   g_assert_cmpint (self->job->point, ==, POINT_NOT_TAKEN);
   g_assert_false (self->job->facts[0].overlay_in_chain);
+  g_assert_true (self->job->facts[0].layer_active);
 }
 
 /* QEMU died while the names were being published and was started from them. */
