@@ -42,7 +42,7 @@ on_inspected (GObject *source, GAsyncResult *result, gpointer user_data)
   if (inspection != NULL && inspection->migrating)
     error = agent_error_new (AGENT_ERROR_CONFLICT, "wait until the migration has ended",
                              "the guest is being migrated");
-  for (guint i = 0; error == NULL && i < job->disks->len; i++)
+  for (guint i = 0; inspection != NULL && error == NULL && i < job->disks->len; i++)
     if (!check_disk (g_ptr_array_index (job->disks, i), inspection->disks, &error))
       break;
   if (error == NULL)

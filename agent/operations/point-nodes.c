@@ -199,6 +199,15 @@ quick_backup_take_point (GTask *step, gpointer user_data)
                             on_transaction, call);
 }
 
+/* A mirror that has not come to its end must not copy what the guest writes once it goes on. */
+static void
+cancel_swap (QmpBatch *batch, const char *operation, guint index)
+{
+  g_autofree char *swap = snapshot_swap_job (operation, index);
+
+  qmp_batch_add_tolerant (batch, "job-cancel", qmp_args ("id", "s", swap, NULL));
+}
+
 /* What a death between the swap and its end has left; nothing, otherwise. */
 static void
 finish_swap (QmpBatch *batch, const DiskPlan *disk, const char *operation, guint index)
@@ -224,6 +233,8 @@ quick_backup_rename_layers (GTask *step, gpointer user_data)
       const DiskPlan *disk = g_ptr_array_index (job->disks, i);
       const DiskFacts *facts = &job->facts[i];
 
+      if (disk->naming == NAMING_SWAP && !facts->overlay_in_chain && job->same_process)
+        cancel_swap (batch, operation_get_id (job->operation), i);
       if (!facts->overlay_in_chain || !facts->named_by_us)
         continue;
       if (disk->naming == NAMING_SWAP)

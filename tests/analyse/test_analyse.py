@@ -57,3 +57,10 @@ def test_c(file):
 @pytest.mark.parametrize('file', scripts())
 def test_shell(file):
     run('shellcheck', '-x', '--severity=warning', file)
+
+
+@pytest.mark.parametrize('page', sorted(path.name for path in (TOP / 'data/man').iterdir()))
+def test_manual(page):
+    done = subprocess.run(['groff', '-mandoc', '-Tutf8', '-wmac', '-z', TOP / 'data/man' / page], text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert (done.returncode, done.stdout) == (0, '')
