@@ -76,6 +76,8 @@ void        run_leave_open  (Run *self, GError *obstacle, gboolean retry);
 /* Goes on with the first step at or behind @from that is due, writing to the journal first. */
 void        run_advance     (Run *self, int from);
 gboolean    run_is_due      (Run *self, int from);
+/* The first step that the plan needs. */
+int         run_find_first  (Run *self);
 /* From here on only what has begun is cleaned up. @error: (transfer full). */
 void        run_fail        (Run *self, GError *error);
 /* The steps that begin with the next journal write, if the run goes on at @from. */

@@ -241,7 +241,7 @@ engine_submit (Engine      *self,
 
   run = run_new (self, operation);
   run->job = job;
-  run_announce (run, 0);
+  run_announce (run, run_find_first (run));
 
   if (!insert (self, run, error))
     {

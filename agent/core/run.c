@@ -83,6 +83,17 @@ run_is_due (Run *self,
   return find_due (self, from) >= 0;
 }
 
+/* A plan that needs no step at all is a mistake of who made it. */
+int
+run_find_first (Run *self)
+{
+  int first = find_due (self, 0);
+
+  g_assert (first >= 0);
+
+  return first;
+}
+
 /* The last of the steps that stand in one window with @position. */
 static int
 end_of_window (Run *self,

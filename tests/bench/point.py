@@ -139,17 +139,45 @@ def row(name, values):
     print(f'  {name:34} median {statistics.median(values):8.2f}   largest {values[-1]:8.2f}   ({len(values)} runs)')
 
 
+def idle(qemu, kind, points):
+    """Request to point of guests that write nothing."""
+    print(f'{qemu}, -{kind} guest, two virtio disks, paused')
+    with tempfile.TemporaryDirectory(prefix='bench-') as folder:
+        folder = pathlib.Path(folder)
+        sides = make_disks(folder)
+        agent = Agent(folder)
+        try:
+            with Machine(qemu, kind=kind, disks=sides['agent'], paused=True) as ours, \
+                    Machine(qemu, kind='blockdev', disks=sides['raw'], paused=True) as other:
+                agent.rest('POST', '/guests', {'monitor': str(ours.qmp_path), 'id': 'bench'})
+                raw = Raw(other, sides['raw'])
+                agent_point(agent, 'bench')
+                latency = {'agent': [], 'raw': []}
+                for _ in range(points):
+                    latency['agent'].append(agent_point(agent, 'bench') * 1000)
+                    raw.prepare()
+                    latency['raw'].append(raw() * 1000)
+                row('request to point, agent, ms', latency['agent'])
+                row('the same commands raw, ms', latency['raw'])
+        finally:
+            agent.close()
+
+
+def make_disks(folder):
+    sides = {}
+    for side in ('agent', 'raw'):
+        sides[side] = []
+        for disk in 'ab':
+            (folder / side / disk).mkdir(parents=True)
+            sides[side].append(create_qcow2(folder / side / disk / 'disk'))
+    return sides
+
+
 def measure(qemu, kind, points):
     print(f'{qemu}, -{kind} guest, two virtio disks')
     with tempfile.TemporaryDirectory(prefix='bench-') as folder:
         folder = pathlib.Path(folder)
-        sides = {}
-        for side in ('agent', 'raw'):
-            disks = []
-            for disk in 'ab':
-                (folder / side / disk).mkdir(parents=True)
-                disks.append(create_qcow2(folder / side / disk / 'disk'))
-            sides[side] = disks
+        sides = make_disks(folder)
         agent = Agent(folder)
         try:
             with Machine(qemu, kind=kind, disks=sides['agent']) as ours, \
@@ -157,7 +185,7 @@ def measure(qemu, kind, points):
                 ours.wait_for_writes(100)
                 other.wait_for_writes(100)
                 agent.rest('POST', '/guests', {'monitor': str(ours.qmp_path), 'id': 'bench'})
-                idle = agent.resident()
+                at_rest = agent.resident()
                 raw = Raw(other, sides['raw'])
                 tick = ticks_per_ms(ours)
                 latency, stall = {'agent': [], 'raw': []}, {'agent': [], 'raw': [], 'control': []}
@@ -182,7 +210,7 @@ def measure(qemu, kind, points):
                 row('guest-visible stall, agent, ms', stall['agent'])
                 row('guest-visible stall, raw, ms', stall['raw'])
                 row('guest-visible stall, control, ms', stall['control'])
-                print(f'  the agent holds {idle} KiB idle, {agent.resident()} KiB after {points + 1} points')
+                print(f'  the agent holds {at_rest} KiB idle, {agent.resident()} KiB after {points + 1} points')
         finally:
             agent.close()
 
@@ -191,10 +219,11 @@ def main():
     options = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     options.add_argument('--points', type=int, default=15)
     options.add_argument('--kind', choices=['drive', 'blockdev'], action='append')
+    options.add_argument('--idle', action='store_true', help='paused guests: request to point alone')
     options = options.parse_args()
     for qemu in qemus():
         for kind in options.kind or ['drive', 'blockdev']:
-            measure(qemu, kind, options.points)
+            (idle if options.idle else measure)(qemu, kind, options.points)
 
 
 if __name__ == '__main__':
