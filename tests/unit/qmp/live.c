@@ -58,29 +58,37 @@ live_add_test (const char    *path,
     }
 }
 
-QmpClient *
-live_connect (const char *path)
+static QmpClient *
+try_connect (const char  *path,
+             guint        deadline_ms,
+             GError     **error)
 {
   g_autoptr (GSocketAddress) address = g_unix_socket_address_new (path);
-  gint64 give_up = g_get_monotonic_time () + LIVE_DEADLINE * G_TIME_SPAN_MILLISECOND;
-  g_autoptr (GError) error = NULL;
-  QmpClient *client;
+  gint64 give_up = g_get_monotonic_time () + deadline_ms * G_TIME_SPAN_MILLISECOND;
 
-  /* A process that starts says in no other way that its socket is there. QEMU 7.2 rarely greets and
-   * is silent ever after when it is caught in that moment: hence not one long attempt. */
+  /* A process that starts says in no other way that its socket is there. */
   for (;;)
     {
       g_autoptr (GAsyncResult) result = NULL;
+      QmpClient *client;
 
       qmp_client_connect_async (G_SOCKET_CONNECTABLE (address), QMP_DIALECT_MONITOR, 2000, NULL,
                                 sync_done, &result);
       sync_wait (&result);
-      client = qmp_client_open_finish (result, &error);
+      client = qmp_client_open_finish (result, error);
       if (client != NULL || g_get_monotonic_time () > give_up)
-        break;
-      g_clear_error (&error);
+        return client;
+      g_clear_error (error);
       g_usleep (2000);
     }
+}
+
+QmpClient *
+live_connect (const char *path)
+{
+  g_autoptr (GError) error = NULL;
+  QmpClient *client = try_connect (path, LIVE_DEADLINE, &error);
+
   g_assert_no_error (error);
   return client;
 }
@@ -113,6 +121,30 @@ start (Live  *self,
   process = g_subprocess_launcher_spawnv (launcher, (const char *const *) words, &error);
   g_assert_no_error (error);
   return process;
+}
+
+/* Once in hundreds of starts a QEMU that is connected to in the very moment it comes up dies, or
+ * greets and is silent ever after: it is started again then. */
+static void
+start_and_connect (Live  *self,
+                   GStrv  words)
+{
+  g_autoptr (GError) error = NULL;
+
+  for (guint tries = 0; self->client == NULL && tries < 3; tries++)
+    {
+      if (self->process != NULL)
+        {
+          g_test_message ("%s is started again: %s", words[0], error->message);
+          g_subprocess_force_exit (self->process);
+          g_clear_object (&self->process);
+          g_clear_error (&error);
+          g_unlink (self->socket);
+        }
+      self->process = start (self, words);
+      self->client = try_connect (self->socket, LIVE_DEADLINE / 3, &error);
+    }
+  g_assert_no_error (error);
 }
 
 static GStrv
@@ -163,9 +195,8 @@ live_storage (const LivePrograms *programs)
     return NULL;
 
   chardev = g_strdup_printf ("socket,id=c,path=%s,server=on,wait=off", self->socket);
-  self->process = start (self, (char *[]) { programs->storage_daemon, (char *) "--chardev", chardev,
-                                            (char *) "--monitor", (char *) "chardev=c", NULL });
-  self->client = live_connect (self->socket);
+  start_and_connect (self, (char *[]) { programs->storage_daemon, (char *) "--chardev", chardev,
+                                        (char *) "--monitor", (char *) "chardev=c", NULL });
   return self;
 }
 
@@ -188,8 +219,7 @@ live_system (Live       *self,
   first = g_steal_pointer (&words);
   words = join_words (first, arguments);
 
-  self->process = start (self, words);
-  self->client = live_connect (self->socket);
+  start_and_connect (self, words);
 }
 
 static void
