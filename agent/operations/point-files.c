@@ -141,15 +141,11 @@ void
 quick_backup_publish_late (GTask *step, gpointer user_data)
 {
   QuickBackup *job = user_data;
-  gboolean needed = FALSE;
-
-  for (guint i = 0; i < job->disks->len; i++)
-    needed |= naming_needs_stop (((DiskPlan *) g_ptr_array_index (job->disks, i))->naming);
 
   if (job->point == POINT_UNKNOWN)
     quick_backup_step_failed (step, agent_error_new (AGENT_ERROR_UNAVAILABLE, NULL,
                                                      "it is not known whether QEMU took the point"));
-  else if (needed)
+  else if (quick_backup_needs_stop (job))
     run_on_disks (step, job, publish_disk_late);
   else
     quick_backup_step_done (step);

@@ -70,7 +70,7 @@ quick_backup_adopt_names (GTask *step, gpointer user_data)
         continue;
       node_batch_add_file (batch, disk, disk->unlocked_file_node, disk->layer, "off");
       node_batch_reopen (batch, disk, disk->active_format, disk->active_node,
-                          disk->unlocked_file_node, disk->below_node);
+                         disk->unlocked_file_node, disk->below_node);
       node_batch_delete (batch, disk->active_file_node);
       node_batch_lock_layer (batch, disk);
     }
@@ -237,7 +237,8 @@ quick_backup_rename_layers (GTask *step, gpointer user_data)
         cancel_swap (batch, operation_get_id (job->operation), i);
       if (!facts->overlay_in_chain || !facts->named_by_us)
         continue;
-      if (disk->naming == NAMING_SWAP)
+      /* A window of this process has done it in "swap-disks". */
+      if (disk->naming == NAMING_SWAP && job->window_us == 0)
         finish_swap (batch, disk, operation_get_id (job->operation), i);
       if (disk->naming != NAMING_STOP || facts->layer_by_own_name)
         continue;

@@ -10,15 +10,6 @@
 
 #include "guest-errors.h"
 
-static gboolean
-needs_stop (QuickBackup *job)
-{
-  for (guint i = 0; i < job->disks->len; i++)
-    if (naming_needs_stop (((DiskPlan *) g_ptr_array_index (job->disks, i))->naming))
-      return TRUE;
-  return FALSE;
-}
-
 static void
 on_frozen (GObject *source, GAsyncResult *result, gpointer user_data)
 {
@@ -118,7 +109,7 @@ quick_backup_stop (GTask *step, gpointer user_data)
   /* Its owner may have paused or resumed it since the plan was made. */
   if (job->guest != NULL)
     job->was_running = g_strcmp0 (guest_get_run_state (job->guest), "running") == 0;
-  if (needs_stop (job))
+  if (quick_backup_needs_stop (job))
     set_run_state (step, job, "stop", on_stopped);
   else
     quick_backup_step_done (step);
@@ -159,7 +150,7 @@ quick_backup_cont (GTask *step, gpointer user_data)
   QuickBackup *job = user_data;
   GError *error = NULL;
 
-  job->resumed = !job->was_running || !needs_stop (job) || !job->same_process;
+  job->resumed = !job->was_running || !quick_backup_needs_stop (job) || !job->same_process;
   if (job->resumed)
     quick_backup_step_done (step);
   else if (!names_are_right (job, &error))

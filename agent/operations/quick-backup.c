@@ -26,6 +26,18 @@ has_jobs (gpointer job)
   return ((QuickBackup *) job)->jobs[0] != NULL;
 }
 
+/**
+ * quick_backup_needs_stop:
+ * @self: a job
+ *
+ * Returns: whether the guest's CPUs are stopped for the name of one of its disks
+ */
+gboolean
+quick_backup_needs_stop (QuickBackup *self)
+{
+  return has_naming (self, naming_needs_stop);
+}
+
 static gboolean
 is_adopted (Naming naming)
 {
@@ -67,8 +79,7 @@ uploads (gpointer job)
  * restart finds only that the window was open. "adopt-names" is held so as not to be left
  * half-way, where the disk is without its lock. */
 static const Step quick_backup_steps[] = {
-  /* name               starts                        when             cleans up after   held
-   * needed if */
+  /* name               starts                        when             cleans up after   held   needed if */
   { "end-jobs",         quick_backup_end_jobs,        STEP_FORWARD,    NULL,             FALSE, has_jobs },
   { "create-files",     quick_backup_create_files,    STEP_FORWARD,    NULL,             FALSE, NULL },
   { "adopt-names",      quick_backup_adopt_names,     STEP_FORWARD,    NULL,             TRUE,  adopts },

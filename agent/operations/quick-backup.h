@@ -70,6 +70,8 @@ void         quick_backup_save_plan (const QuickBackup *self, JsonObject *plan);
 gboolean     quick_backup_load_plan (QuickBackup *self, JsonObject *plan,
                                      GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+gboolean     quick_backup_needs_stop (QuickBackup *self);
+
 /* What a finished step was: its task is given back. */
 void quick_backup_step_done   (GTask *step);
 void quick_backup_step_failed (GTask *step, GError *error);

@@ -67,8 +67,7 @@ preparation_free (Preparation *self)
   g_free (self);
 }
 
-/* --- may a point be taken of this guest now?
- * ---------------------------------------------------- */
+/* --- may a point be taken of this guest now? --- */
 
 static gboolean
 check_guest (Guest *guest, const SnapshotRequest *request, GError **error)
@@ -154,8 +153,7 @@ collect_jobs (Preparation *self, GStrvBuilder *ending, GError **error)
   return TRUE;
 }
 
-/* --- the plan
- * ----------------------------------------------------------------------------------- */
+/* --- the plan --- */
 
 static QuickBackup *
 make_plan (Preparation *self, GError **error)
@@ -240,8 +238,7 @@ on_known (GObject *source, GAsyncResult *result, gpointer user_data)
     g_task_return_error (task, error);
 }
 
-/* --- looking
- * ------------------------------------------------------------------------------------ */
+/* --- looking --- */
 
 static void
 on_named (GObject *source, GAsyncResult *result, gpointer user_data)

@@ -113,8 +113,7 @@ static void create_next (Uploads *self);
 static void upload_next (Uploads *self);
 static void delete_next (Uploads *self);
 
-/* --- image records
- * ------------------------------------------------------------------------------ */
+/* --- image records --- */
 
 static void
 on_created (GObject *source, GAsyncResult *result, gpointer user_data)
@@ -224,8 +223,7 @@ quick_backup_create_images (GTask *step, gpointer user_data)
     delete_next (deletion);
 }
 
-/* --- bytes
- * -------------------------------------------------------------------------------------- */
+/* --- bytes --- */
 
 static void
 on_progress (gint64 done, gint64 total, gpointer user_data)
@@ -360,8 +358,7 @@ quick_backup_upload (GTask *step, gpointer user_data)
   upload_next (self);
 }
 
-/* --- after a failure
- * ---------------------------------------------------------------------------- */
+/* --- after a failure --- */
 
 /* What was told of an image that is gone: of the objects whose @member is @id, the member, or with
  * @whole the object. */
