@@ -197,9 +197,18 @@ static ImageStore *
 open_store (const Config  *config,
             GError       **error)
 {
+  const GlanceStoreSettings glance = {
+    .url = config->glance_url,
+    .token_file = config->glance_token_file,
+    .cloud = config->glance_cloud,
+    .clouds_file = config->glance_clouds_file,
+    .ca_file = config->glance_ca_file,
+    .timeout_s = config->glance_timeout_s,
+    .transfers = config->transfers,
+  };
+
   if (g_str_equal (config->store, "glance"))
-    return glance_store_new (config->glance_url, config->glance_token_file, config->glance_ca_file,
-                             config->glance_timeout_s, config->transfers, error);
+    return glance_store_new (&glance, error);
   return folder_store_new (config->store_folder, config->transfers, error);
 }
 

@@ -11,6 +11,10 @@ void        glance_set_error         (GError **error, GlanceError code, const ch
 /* An answer that is no success, as an error: @action is what was tried, e.g. "create image X". */
 void        glance_set_answer_error  (GError **error, const HttpAnswer *answer, const char *action);
 
+/* The same of any service, with a text that may be shown. */
+void        glance_set_service_error (GError **error, GlanceError code, const HttpAnswer *answer,
+                                      const char *action, const char *service, const char *text);
+
 GlanceError glance_error_from_status (guint status);
 
 /* The sentence in an error's body, which may be HTML, JSON or text; NULL when there is none. */

@@ -134,19 +134,24 @@ glance_error_from_status (guint status)
 }
 
 /**
- * glance_set_answer_error:
+ * glance_set_service_error:
  * @error: (nullable): where to put it
+ * @code: what kind of error
  * @answer: an answer that is no success
  * @action: what was tried, as an infinitive: "create image X"
+ * @service: who answered
+ * @text: (nullable): what was said with it
  *
  * Keeps the status, the text and the request's id with the error.
  */
 void
-glance_set_answer_error (GError          **error,
-                         const HttpAnswer *answer,
-                         const char       *action)
+glance_set_service_error (GError           **error,
+                          GlanceError        code,
+                          const HttpAnswer  *answer,
+                          const char        *action,
+                          const char        *service,
+                          const char        *text)
 {
-  g_autofree char *text = glance_answer_text (answer);
   const char *request_id = http_answer_get_header (answer, "x-openstack-request-id");
   GError *new_error;
   GlanceErrorPrivate *priv;
@@ -154,16 +159,35 @@ glance_set_answer_error (GError          **error,
   if (error == NULL)
     return;
 
-  new_error = g_error_new (GLANCE_ERROR, (int) glance_error_from_status (answer->status),
-                           "cannot %s: the image service answered %u%s%s", action, answer->status,
-                           text != NULL ? ": " : "", text != NULL ? text : "");
+  new_error = g_error_new (GLANCE_ERROR, (int) code, "cannot %s: %s answered %u%s%s", action,
+                           service, answer->status, text != NULL ? ": " : "",
+                           text != NULL ? text : "");
   if (answer->status >= 300 && answer->status < 400)
     g_prefix_error (&new_error, "the configured address is not that of the service itself: ");
 
   priv = glance_error_get_private (new_error);
   priv->status = answer->status;
-  priv->text = g_steal_pointer (&text);
+  priv->text = g_strdup (text);
   priv->request_id = g_strdup (request_id);
 
   g_propagate_error (error, new_error);
+}
+
+/**
+ * glance_set_answer_error:
+ * @error: (nullable): where to put it
+ * @answer: an answer of the image service that is no success
+ * @action: what was tried, as an infinitive: "create image X"
+ *
+ * Keeps the status, the text and the request's id with the error.
+ */
+void
+glance_set_answer_error (GError           **error,
+                         const HttpAnswer  *answer,
+                         const char        *action)
+{
+  g_autofree char *text = glance_answer_text (answer);
+
+  glance_set_service_error (error, glance_error_from_status (answer->status), answer, action,
+                            "the image service", text);
 }

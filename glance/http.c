@@ -14,7 +14,7 @@
 
 #define ANSWER_MAX  (16 * 1024 * 1024)
 #define HEADERS_MAX 100
-#define UPLOAD_SIZE (1024 * 1024)
+#define UPLOAD_SIZE (256 * 1024)
 
 struct _Http
 {
@@ -40,8 +40,9 @@ typedef struct
   gboolean           too_large;
 
   GError            *body_error;
-  GBytes            *held;      /* the piece that waits while an early answer is read */
-  gboolean           holding;
+  gboolean           holding;   /* sends nothing while an early answer is read */
+  gboolean           held;      /* has done so before what is sent next */
+  gboolean           starving;  /* the body has nothing to send now */
 } Exchange;
 
 /**
@@ -152,26 +153,9 @@ on_receive (char   *data,
   return size * n;
 }
 
-static size_t
-hand_out_held (Exchange *exchange,
-               char     *buffer,
-               size_t    size)
-{
-  gsize all = 0;
-  const char *data = g_bytes_get_data (exchange->held, &all);
-  gsize n = MIN (all, size);
-  g_autoptr (GBytes) held = g_steal_pointer (&exchange->held);
-
-  memcpy (buffer, data, n);
-  if (n < all)
-    exchange->held = g_bytes_new_from_bytes (held, n, all - n);
-
-  return n;
-}
-
 /* A server that refuses in the middle of the body answers and closes. Whoever sends one byte more
- * gets EPIPE and never sees the answer; so the piece is held back while there is something to
- * read. */
+ * gets EPIPE and never sees the answer; so nothing is sent while there is something to read. That
+ * is asked last of all, right before curl sends. */
 static size_t
 on_send (char   *buffer,
          size_t  size,
@@ -179,27 +163,34 @@ on_send (char   *buffer,
          void   *user_data)
 {
   Exchange *exchange = user_data;
-  const GlanceBody *body = exchange->request->body;
-  gssize got;
+  GlancePipe *body = exchange->request->body;
+  const char *data;
+  gssize ready = glance_pipe_peek (body, &data, &exchange->body_error);
+  gsize taken;
 
-  if (exchange->held != NULL)
-    return hand_out_held (exchange, buffer, size * n);
-
-  if (g_cancellable_set_error_if_cancelled (exchange->cancellable, &exchange->body_error))
+  if (ready < 0)
     return CURL_READFUNC_ABORT;
-
-  got = body->read (body->data, buffer, size * n, &exchange->body_error);
-  if (got < 0)
-    return CURL_READFUNC_ABORT;
-
-  if (got > 0 && line_is_readable (exchange->line))
+  if (ready == 0)
     {
-      exchange->held = g_bytes_new (buffer, (gsize) got);
+      exchange->held = FALSE;
+      exchange->starving = glance_pipe_get_left (body) > 0;
+      return exchange->starving ? CURL_READFUNC_PAUSE : 0;
+    }
+
+  taken = MIN ((gsize) ready, size * n);
+  memcpy (buffer, data, taken);
+
+  if (!exchange->held && line_is_readable (exchange->line))
+    {
+      exchange->held = TRUE;
       exchange->holding = TRUE;
       return CURL_READFUNC_PAUSE;
     }
 
-  return (size_t) got;
+  exchange->held = FALSE;
+  glance_pipe_skip (body, taken);
+
+  return taken;
 }
 
 /* Asked for when a kept connection turned out to be dead, and the exchange moves to another one. */
@@ -209,14 +200,14 @@ on_rewind (void       *user_data,
            int         origin)
 {
   Exchange *exchange = user_data;
-  const GlanceBody *body = exchange->request->body;
 
   if (offset != 0 || origin != SEEK_SET)
     return CURL_SEEKFUNC_CANTSEEK;
 
-  g_clear_pointer (&exchange->held, g_bytes_unref);
+  exchange->held = FALSE;
 
-  return body->rewind (body->data, &exchange->body_error) ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
+  return glance_pipe_rewind (exchange->request->body, &exchange->body_error)
+         ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
 }
 
 static struct curl_slist *
@@ -224,10 +215,13 @@ make_headers (const HttpRequest *request)
 {
   struct curl_slist *list = NULL;
   g_autofree char *token = g_strconcat ("X-Auth-Token: ", request->token, NULL);
+  g_autofree char *subject = g_strconcat ("X-Subject-Token: ", request->subject_token, NULL);
   g_autofree char *id = g_strconcat ("X-Openstack-Request-Id: ", request->request_id, NULL);
 
   if (request->token != NULL)
     list = curl_slist_append (list, token);
+  if (request->subject_token != NULL)
+    list = curl_slist_append (list, subject);
   if (request->request_id != NULL)
     list = curl_slist_append (list, id);
 
@@ -255,7 +249,8 @@ prepare_body (Exchange *exchange)
   if (request->body != NULL)
     {
       curl_easy_setopt (easy, CURLOPT_UPLOAD, 1L);
-      curl_easy_setopt (easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t) request->body->length);
+      curl_easy_setopt (easy, CURLOPT_INFILESIZE_LARGE,
+                        (curl_off_t) glance_pipe_get_length (request->body));
       curl_easy_setopt (easy, CURLOPT_UPLOAD_BUFFERSIZE, (long) UPLOAD_SIZE);
       curl_easy_setopt (easy, CURLOPT_EXPECT_100_TIMEOUT_MS, 1000L);
       curl_easy_setopt (easy, CURLOPT_READFUNCTION, on_send);
@@ -306,10 +301,16 @@ prepare (Http              *self,
 }
 
 static void
-wake (GCancellable *cancellable,
-      Line         *line)
+wake (gpointer line)
 {
-  curl_multi_wakeup (line->multi);
+  curl_multi_wakeup (((Line *) line)->multi);
+}
+
+static void
+on_cancelled (GCancellable *cancellable,
+              gpointer      line)
+{
+  wake (line);
 }
 
 static curl_off_t
@@ -331,6 +332,8 @@ drive (Exchange *exchange,
        guint     stall_s)
 {
   CURLM *multi = exchange->line->multi;
+  GlancePipe *body = exchange->request->body;
+  const char *next;
   CURLMsg *message;
   curl_off_t moved = 0;
   gint64 stalled = 0;           /* when it is */
@@ -373,8 +376,16 @@ drive (Exchange *exchange,
           if (now >= deadline)
             g_strlcpy (exchange->message, "no answer in the time it may take", CURL_ERROR_SIZE);
           else
-            g_snprintf (exchange->message, CURL_ERROR_SIZE, "not a byte for %u seconds", stall_s);
+            g_snprintf (exchange->message, CURL_ERROR_SIZE, "not a byte for %u seconds%s", stall_s,
+                        exchange->starving ? " from what is to be sent" : "");
           return CURLE_OPERATION_TIMEDOUT;
+        }
+
+      if (exchange->starving && glance_pipe_peek (body, &next, NULL) != 0)
+        {
+          exchange->starving = FALSE;
+          curl_easy_pause (exchange->easy, CURLPAUSE_CONT);
+          continue;
         }
 
       curl_multi_poll (multi, NULL, 0,
@@ -484,8 +495,12 @@ exchange_run (Http               *self,
   line_attach (exchange.line, exchange.easy);
 
   if (cancellable != NULL)
-    handler = g_cancellable_connect (cancellable, G_CALLBACK (wake), exchange.line, NULL);
+    handler = g_cancellable_connect (cancellable, G_CALLBACK (on_cancelled), exchange.line, NULL);
+  if (request->body != NULL)
+    glance_pipe_set_wake (request->body, wake, exchange.line);
   result = drive (&exchange, deadline, self->stall_s);
+  if (request->body != NULL)
+    glance_pipe_set_wake (request->body, NULL, NULL);
   if (cancellable != NULL)
     g_cancellable_disconnect (cancellable, handler);
 
@@ -499,7 +514,6 @@ exchange_run (Http               *self,
   g_hash_table_unref (exchange.headers);
   g_clear_pointer (&exchange.received, g_byte_array_unref);
   g_clear_error (&exchange.body_error);
-  g_clear_pointer (&exchange.held, g_bytes_unref);
 
   return answer;
 }

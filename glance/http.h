@@ -2,7 +2,7 @@
 #pragma once
 
 #include <gio/gio.h>
-#include <glance/body.h>
+#include <glance/pipe.h>
 
 /* One HTTP exchange at a time per thread, any number of threads. Connections are kept for the next
  * one. */
@@ -21,9 +21,10 @@ typedef struct
   const char       *method;
   const char       *url;
   const char       *token;      /* (nullable): X-Auth-Token */
+  const char       *subject_token; /* (nullable): X-Subject-Token */
   const char       *request_id; /* (nullable): X-Openstack-Request-Id */
   GBytes           *json;       /* (nullable): a small body */
-  const GlanceBody *body;       /* (nullable): a large one */
+  GlancePipe       *body;       /* (nullable): a large one, at its front */
   gint64            deadline;   /* monotonic microseconds; 0: stall_s from now */
 } HttpRequest;
 

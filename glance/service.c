@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows how to ask the service: its address, the token and its renewal, and when to ask again. */
+/* Knows how to ask the service: its address, the token and its renewal. */
 
 #include "service.h"
 
 #include <string.h>
 
 #include "error-private.h"
-
-#define ATTEMPTS    4
-#define BACKOFF_MAX 10000
+#include "retry.h"
 
 /* Without a slash or a version at the end; NULL when nothing can be asked there. */
 static char *
@@ -26,9 +24,11 @@ normalize_url (const char  *text,
       || g_uri_get_userinfo (uri) != NULL || g_uri_get_query (uri) != NULL
       || g_uri_get_fragment (uri) != NULL)
     {
+      /* A user in it may have a password. */
       glance_set_error (error, GLANCE_ERROR_INVALID,
                         "\"%s\" is not the address of an image service; "
-                        "it looks like http://controller:9292", text);
+                        "it looks like http://controller:9292",
+                        strchr (text, '@') == NULL ? text : "(not shown)");
       return NULL;
     }
 
@@ -43,7 +43,7 @@ normalize_url (const char  *text,
 /**
  * service_new:
  * @settings: address and patience
- * @token: (nullable): who we are
+ * @token: (nullable): who we are; knows the address, too, where @settings does not
  * @error: GLANCE_ERROR_INVALID when the address is none
  *
  * Returns: (transfer full): the service; nothing is asked yet
@@ -53,12 +53,17 @@ service_new (const GlanceSettings  *settings,
              GlanceToken           *token,
              GError               **error)
 {
-  g_autofree char *url = normalize_url (settings->url, error);
+  g_autofree char *url = settings->url != NULL ? normalize_url (settings->url, error) : NULL;
   HttpSettings http;
   Service *self;
 
-  if (url == NULL)
+  if (settings->url != NULL && url == NULL)
     return NULL;
+  if (settings->url == NULL && token == NULL)
+    {
+      glance_set_error (error, GLANCE_ERROR_INVALID, "the image service has no address");
+      return NULL;
+    }
 
   self = g_new0 (Service, 1);
   self->url = g_steal_pointer (&url);
@@ -93,24 +98,46 @@ service_free (Service *self)
   g_free (self);
 }
 
-/* Performs @request with our token; once more, from the front of its body, when the service wants
+/* Who we are and where the service is, both as they are now. */
+static gboolean
+introduce (Service       *self,
+           char         **token,
+           char         **url,
+           GCancellable  *cancellable,
+           GError       **error)
+{
+  g_autofree char *found = NULL;
+
+  if (self->token != NULL)
+    {
+      *token = glance_token_get (self->token, NULL, cancellable, error);
+      if (*token == NULL)
+        return FALSE;
+    }
+
+  if (self->url != NULL)
+    {
+      *url = g_strdup (self->url);
+      return TRUE;
+    }
+
+  found = glance_token_get_endpoint (self->token, cancellable, error);
+  *url = found != NULL ? normalize_url (found, error) : NULL;
+
+  return *url != NULL;
+}
+
+/* Performs @request with @token; once more, from the front of its body, when the service wants
  * another. */
 static HttpAnswer *
 perform (Service       *self,
          HttpRequest   *request,
+         const char    *token,
          GCancellable  *cancellable,
          GError       **error)
 {
   g_autoptr (HttpAnswer) answer = NULL;
-  g_autofree char *token = NULL;
   g_autofree char *newer = NULL;
-
-  if (self->token != NULL)
-    {
-      token = glance_token_get (self->token, NULL, cancellable, error);
-      if (token == NULL)
-        return NULL;
-    }
 
   request->token = token;
   answer = http_perform (self->http, request, cancellable, error);
@@ -128,23 +155,12 @@ perform (Service       *self,
   newer = glance_token_get (self->token, token, cancellable, error);
   if (newer == NULL)
     return NULL;
-  if (request->body != NULL && !request->body->rewind (request->body->data, error))
+  if (request->body != NULL && !glance_pipe_rewind (request->body, error))
     return NULL;
 
   request->token = newer;
 
   return http_perform (self->http, request, cancellable, error);
-}
-
-static gboolean
-is_worth_another_try (const HttpAnswer *answer,
-                      const GError     *error)
-{
-  if (answer != NULL)
-    return answer->status == 429 || (answer->status >= 500 && answer->status <= 504);
-
-  return g_error_matches (error, GLANCE_ERROR, GLANCE_ERROR_UNAVAILABLE)
-         || g_error_matches (error, GLANCE_ERROR, GLANCE_ERROR_TIMEOUT);
 }
 
 /**
@@ -168,18 +184,25 @@ service_call (Service       *self,
               GCancellable  *cancellable,
               GError       **error)
 {
-  g_autofree char *url = g_strconcat (self->url, path, NULL);
   g_autofree char *random_id = id == NULL ? g_uuid_string_random () : NULL;
   g_autofree char *request_id = g_strconcat ("req-", id != NULL ? id : random_id, NULL);
 
   for (guint attempt = 1; ; attempt++)
     {
+      g_autofree char *token = NULL;
+      g_autofree char *base = NULL;
+      g_autofree char *url = NULL;
       g_autoptr (GError) local_error = NULL;
-      HttpRequest request = { .method = method, .url = url, .request_id = request_id,
-                             .json = json };
-      g_autoptr (HttpAnswer) answer = perform (self, &request, cancellable, &local_error);
+      g_autoptr (HttpAnswer) answer = NULL;
+      HttpRequest request = { .method = method, .request_id = request_id, .json = json };
 
-      if (attempt == ATTEMPTS || !is_worth_another_try (answer, local_error))
+      /* The identity service has had attempts of its own. */
+      if (!introduce (self, &token, &base, cancellable, error))
+        return NULL;
+
+      request.url = url = g_strconcat (base, path, NULL);
+      answer = perform (self, &request, token, cancellable, &local_error);
+      if (attempt == RETRY_ATTEMPTS || !retry_is_worth_it (answer, local_error))
         {
           if (answer == NULL)
             g_propagate_error (error, g_steal_pointer (&local_error));
@@ -204,25 +227,30 @@ service_call (Service       *self,
  * Returns: (transfer full): the answer, whatever its status
  */
 HttpAnswer *
-service_put (Service           *self,
-             const char        *path,
-             const GlanceBody  *body,
-             const char        *id,
-             gint64             deadline,
-             GCancellable      *cancellable,
-             GError           **error)
+service_put (Service       *self,
+             const char    *path,
+             GlancePipe    *body,
+             const char    *id,
+             gint64         deadline,
+             GCancellable  *cancellable,
+             GError       **error)
 {
-  g_autofree char *url = g_strconcat (self->url, path, NULL);
+  g_autofree char *token = NULL;
+  g_autofree char *base = NULL;
+  g_autofree char *url = NULL;
   g_autofree char *request_id = g_strconcat ("req-", id, NULL);
   HttpRequest request = {
     .method = "PUT",
-    .url = url,
     .request_id = request_id,
     .body = body,
     .deadline = deadline,
   };
 
-  return perform (self, &request, cancellable, error);
+  if (!introduce (self, &token, &base, cancellable, error))
+    return NULL;
+  request.url = url = g_strconcat (base, path, NULL);
+
+  return perform (self, &request, token, cancellable, error);
 }
 
 /**
@@ -232,9 +260,6 @@ service_put (Service           *self,
  * @cancellable: (nullable): ends the waiting at once
  * @error: G_IO_ERROR_CANCELLED
  *
- * Waits twice as long each time, and between half and one and a half times that, so that many
- * clients of a service that came back do not come back together.
- *
  * Returns: %FALSE when cancelled
  */
 gboolean
@@ -243,18 +268,5 @@ service_back_off (Service       *self,
                   GCancellable  *cancellable,
                   GError       **error)
 {
-  guint base = MIN (self->backoff_ms << MIN (n - 1, 10), BACKOFF_MAX);
-  gint64 wait_us = (gint64) (base * g_random_double_range (0.5, 1.5) * 1000);
-  gint64 until = g_get_monotonic_time () + wait_us;
-  GPollFD poll_fd = { .fd = -1 };
-  gboolean can_wake = g_cancellable_make_pollfd (cancellable, &poll_fd);
-  gint64 left;
-
-  while ((left = until - g_get_monotonic_time ()) > 0 && !g_cancellable_is_cancelled (cancellable))
-    g_poll (&poll_fd, can_wake ? 1 : 0, (int) (left / 1000 + 1));
-
-  if (can_wake)
-    g_cancellable_release_fd (cancellable);
-
-  return !g_cancellable_set_error_if_cancelled (cancellable, error);
+  return retry_back_off (self->backoff_ms, n, cancellable, error);
 }

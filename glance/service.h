@@ -9,7 +9,8 @@
  * stands. */
 typedef struct
 {
-  char        *url;             /* without "/v2" and without a slash at the end */
+  char        *url;             /* without "/v2" and without a slash at the end; NULL: the token's
+                                 * provider knows it */
   Http        *http;
   GlanceToken *token;           /* (nullable) */
   guint        stall_s;
@@ -29,9 +30,9 @@ HttpAnswer *service_call    (Service *self, const char *method, const char *path
                              G_GNUC_WARN_UNUSED_RESULT;
 
 /* One PUT, from the front of @body; twice when the token turned out to be old. */
-HttpAnswer *service_put     (Service *self, const char *path, const GlanceBody *body,
-                             const char *id,
-                             gint64 deadline, GCancellable *cancellable, GError **error)
+HttpAnswer *service_put     (Service *self, const char *path, GlancePipe *body,
+                             const char *id, gint64 deadline,
+                             GCancellable *cancellable, GError **error)
                              G_GNUC_WARN_UNUSED_RESULT;
 
 /* Waits before attempt @n (1 for the first repetition), a little differently each time. */

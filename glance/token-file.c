@@ -8,12 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <glance/token.h>
-
 #include "error-private.h"
-
-/* Keystone's longest are a few hundred bytes; PKI ones of old went up to the limit of a header. */
-#define TOKEN_MAX 8192
+#include "token-private.h"
 
 struct _GlanceTokenFile
 {
@@ -30,26 +26,14 @@ G_DEFINE_FINAL_TYPE_WITH_CODE (GlanceTokenFile, glance_token_file, G_TYPE_OBJECT
                                G_IMPLEMENT_INTERFACE (GLANCE_TYPE_TOKEN,
                                                       glance_token_file_interface_init))
 
-static gboolean
-token_is_sane (const char *token)
-{
-  for (const char *c = token; *c != '\0'; c++)
-    {
-      if (!g_ascii_isgraph (*c))
-        return FALSE;
-    }
-
-  return token[0] != '\0';
-}
-
-/* At most TOKEN_MAX bytes, and not from anything that blocks. */
+/* At most GLANCE_TOKEN_MAX bytes, and not from anything that blocks. */
 static char *
 read_token (const char  *path,
             GError     **error)
 {
-  g_autofree char *text = g_malloc0 (TOKEN_MAX + 1);
+  g_autofree char *text = g_malloc0 (GLANCE_TOKEN_MAX + 1);
   int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-  gssize size = fd >= 0 ? read (fd, text, TOKEN_MAX + 1) : -1;
+  gssize size = fd >= 0 ? read (fd, text, GLANCE_TOKEN_MAX + 1) : -1;
   int saved_errno = errno;
 
   if (fd >= 0)
@@ -61,16 +45,16 @@ read_token (const char  *path,
                         g_strerror (saved_errno));
       return NULL;
     }
-  if (size > TOKEN_MAX)
+  if (size > GLANCE_TOKEN_MAX)
     {
       glance_set_error (error, GLANCE_ERROR_UNAUTHORIZED,
                         "the token file %s holds more than %d bytes: that is no token", path,
-                        TOKEN_MAX);
+                        GLANCE_TOKEN_MAX);
       return NULL;
     }
 
   g_strstrip (text);
-  if (!token_is_sane (text))
+  if (!glance_token_is_sane (text))
     {
       glance_set_error (error, GLANCE_ERROR_UNAUTHORIZED,
                         "the token file %s does not hold a token: it must be one printable word",

@@ -6,27 +6,22 @@
 
 #include <string.h>
 
-#include <glance/digest.h>
-
 #include "error-private.h"
 #include "images-private.h"
 
-#define ATTEMPTS  4
-#define HASH_STEP (1024 * 1024)
+#define ATTEMPTS 4
 
 /* Bytes a second: an upload that is slower on the whole ends at the last of all deadlines. */
-#define SLOWEST   (128 * 1024)
+#define SLOWEST  (128 * 1024)
 
 typedef struct
 {
-  GlanceImages     *images;
-  const char       *id;
-  const GlanceBody *source;
-  GlanceDigest     *digest;     /* of what was read since the last rewind */
-  GlanceProgress    progress;
-  gpointer          progress_data;
-  gint64            deadline;   /* monotonic microseconds */
-  GCancellable     *cancellable;
+  GlanceImages *images;
+  const char   *id;
+  GlancePipe   *pipe;
+  GlanceDigest *digest;         /* once the pipe is finished */
+  gint64        deadline;       /* monotonic microseconds */
+  GCancellable *cancellable;
 } Upload;
 
 typedef enum
@@ -36,74 +31,6 @@ typedef enum
   VERDICT_FAILED,
 } Verdict;
 
-static gssize
-upload_read (gpointer   data,
-             void      *buffer,
-             gsize      size,
-             GError   **error)
-{
-  Upload *self = data;
-  gint64 done = glance_digest_get_size (self->digest);
-  gsize wanted = (gsize) MIN ((gint64) size, self->source->length - done);
-  gssize got;
-
-  if (wanted == 0)
-    return 0;
-
-  got = self->source->read (self->source->data, buffer, wanted, error);
-  if (got < 0)
-    return -1;
-
-  if (got == 0 || (gsize) got > wanted)
-    {
-      glance_set_error (error, GLANCE_ERROR_INVALID,
-                        "the source of image %s ended at byte %" G_GINT64_FORMAT
-                        " of %" G_GINT64_FORMAT,
-                        self->id, done, self->source->length);
-      return -1;
-    }
-
-  glance_digest_update (self->digest, buffer, (gsize) got);
-  if (self->progress != NULL)
-    self->progress (done + got, self->source->length, self->progress_data);
-
-  return got;
-}
-
-static gboolean
-upload_rewind (gpointer   data,
-               GError   **error)
-{
-  Upload *self = data;
-
-  glance_digest_reset (self->digest);
-
-  return self->source->rewind (self->source->data, error);
-}
-
-static gboolean
-hash_all (Upload  *self,
-          GError **error)
-{
-  g_autofree char *buffer = NULL;
-
-  if (glance_digest_get_size (self->digest) == self->source->length)
-    return TRUE;
-
-  if (!upload_rewind (self, error))
-    return FALSE;
-
-  buffer = g_malloc (HASH_STEP);
-  while (glance_digest_get_size (self->digest) < self->source->length)
-    {
-      if (g_cancellable_set_error_if_cancelled (self->cancellable, error)
-          || upload_read (self, buffer, HASH_STEP, error) < 0)
-        return FALSE;
-    }
-
-  return TRUE;
-}
-
 /* Whether the service holds the bytes of the source. Hashes that it does not have cannot differ;
  * but one of them it must have. */
 static gboolean
@@ -111,16 +38,17 @@ compare (Upload             *self,
          const GlanceImage  *image,
          GError            **error)
 {
+  gint64 length = glance_pipe_get_length (self->pipe);
   const char *md5;
   const char *sha512;
 
-  if (!hash_all (self, error))
+  if (!glance_pipe_finish (self->pipe, error))
     return FALSE;
 
   md5 = glance_digest_get_md5 (self->digest);
   sha512 = glance_digest_get_sha512 (self->digest);
 
-  if (image->size != self->source->length
+  if (image->size != length
       || (image->md5 == NULL && image->sha512 == NULL)
       || (image->md5 != NULL && g_ascii_strcasecmp (image->md5, md5) != 0)
       || (image->sha512 != NULL && g_ascii_strcasecmp (image->sha512, sha512) != 0))
@@ -131,8 +59,7 @@ compare (Upload             *self,
                         "md5 %s, sha512 %.16s...; ours are %" G_GINT64_FORMAT " bytes, md5 %s, "
                         "sha512 %.16s...", self->id, image->size,
                         image->md5 != NULL ? image->md5 : "none",
-                        image->sha512 != NULL ? image->sha512 : "none", self->source->length, md5,
-                        sha512);
+                        image->sha512 != NULL ? image->sha512 : "none", length, md5, sha512);
       return FALSE;
     }
 
@@ -297,22 +224,16 @@ static gboolean
 send_once (Upload  *self,
            GError **error)
 {
-  const GlanceBody body = {
-    .length = self->source->length,
-    .read = upload_read,
-    .rewind = upload_rewind,
-    .data = self,
-  };
   g_autofree char *path = glance_images_path (self->id, "/file", error);
   g_autofree char *action = g_strdup_printf ("upload image %s", self->id);
   g_autoptr (HttpAnswer) answer = NULL;
 
-  if (path == NULL || !upload_rewind (self, error))
+  /* Rewound, the first bytes are there: a service may give up on a request that pauses. */
+  if (path == NULL || !glance_pipe_rewind (self->pipe, error))
     return FALSE;
 
-  answer = service_put (glance_images_get_service (self->images), path, &body, self->id,
-                        self->deadline,
-                        self->cancellable, error);
+  answer = service_put (glance_images_get_service (self->images), path, self->pipe, self->id,
+                        self->deadline, self->cancellable, error);
   if (answer == NULL)
     return FALSE;
 
@@ -369,8 +290,8 @@ send_until_done (Upload  *self,
  * glance_images_upload:
  * @self: the service
  * @id: of an image that was created
- * @body: its bytes, read in this thread; rewound before the first is read, and again for each
- *   further attempt
+ * @body: its bytes, read in one other thread at a time; rewound before the first is read, and again
+ *   for each further attempt
  * @progress: (nullable): told in this thread how far it is
  * @progress_data: for @progress
  * @cancellable: (nullable): ends it at any moment
@@ -395,16 +316,15 @@ glance_images_upload (GlanceImages      *self,
                       GError           **error)
 {
   g_autoptr (GlanceDigest) digest = glance_digest_new ();
+  g_autoptr (GlancePipe) pipe = glance_pipe_new (body, digest, cancellable);
   Service *service = glance_images_get_service (self);
   gint64 longest_s = ATTEMPTS * (gint64) (service->stall_s + service->settle_ms / 1000)
                      + body->length / SLOWEST;
   Upload upload = {
     .images = self,
     .id = id,
-    .source = body,
+    .pipe = pipe,
     .digest = digest,
-    .progress = progress,
-    .progress_data = progress_data,
     .deadline = g_get_monotonic_time () + longest_s * G_USEC_PER_SEC,
     .cancellable = cancellable,
   };
@@ -415,6 +335,8 @@ glance_images_upload (GlanceImages      *self,
                         "there is nothing to upload to image %s: 0 bytes", id);
       return NULL;
     }
+
+  glance_pipe_set_progress (pipe, progress, progress_data);
 
   return send_until_done (&upload, error);
 }

@@ -17,6 +17,8 @@
 const ConfigKey config_keys[] = {
   { "daemon",   "state",          DAEMON (PATH, state_folder), "/var/lib/qsnapd", 0, 0, NULL },
   { "daemon",   "transfers",      DAEMON (COUNT, transfers), "2", 1, 64, NULL },
+  { "daemon",   "storage-daemon", DAEMON (TEXT, storage_daemon), "qemu-storage-daemon", 0, 0,
+    NULL },
   { "daemon",   "log",            DAEMON (WORD, log_level), "info", 0, 0,
     "error warning info debug" },
 
@@ -31,6 +33,8 @@ const ConfigKey config_keys[] = {
 
   { "glance",   "url",            DAEMON (URL, glance_url), NULL, 0, 0, NULL },
   { "glance",   "token-file",     DAEMON (PATH, glance_token_file), NULL, 0, 0, NULL },
+  { "glance",   "cloud",          DAEMON (TEXT, glance_cloud), NULL, 0, 0, NULL },
+  { "glance",   "clouds-file",    DAEMON (PATH, glance_clouds_file), NULL, 0, 0, NULL },
   { "glance",   "ca-file",        DAEMON (PATH, glance_ca_file), NULL, 0, 0, NULL },
   { "glance",   "timeout",        DAEMON (SECONDS, glance_timeout_s), "60s", 1, DAY_S, NULL },
 
@@ -41,6 +45,11 @@ const ConfigKey config_keys[] = {
     NULL },
   { "snapshot", "parents",        DAEMON (WORD, parents), "upload", 0, 0,
     "upload require ignore" },
+  { "snapshot", "image-format",   DAEMON (WORD, image_format), "qcow2", 0, 0, "qcow2 raw" },
+  { "snapshot", "converge-deadline", DAEMON (SECONDS, converge_deadline_s), "5min", 1, DAY_S,
+    NULL },
+  { "snapshot", "on-deadline",    DAEMON (WORD, on_deadline), "stop", 0, 0,
+    "stop throttle leave" },
 
   { "watch",    "sockets",        DAEMON (PATHS, watch), "", 0, 0, NULL },
 
@@ -401,10 +410,27 @@ check_together (Reader  *reader,
       return FALSE;
     }
 
-  if (g_str_equal (config->store, "glance") && config->glance_url == NULL)
+  if (g_str_equal (config->store, "glance") && config->glance_url == NULL
+      && config->glance_cloud == NULL)
     {
       agent_set_error (error, AGENT_ERROR_INVALID, NULL,
-                       "%s: the store 'glance' needs a 'url' in [glance]", reader->store_line);
+                       "%s: the store 'glance' needs a 'url' or a 'cloud' in [glance]",
+                       reader->store_line);
+      return FALSE;
+    }
+
+  if (config->glance_cloud != NULL && config->glance_token_file != NULL)
+    {
+      agent_set_error (error, AGENT_ERROR_INVALID, NULL,
+                       "[glance] has both a 'cloud' and a 'token-file': take one, for a cloud has "
+                       "tokens of its own");
+      return FALSE;
+    }
+
+  if (config->glance_clouds_file != NULL && config->glance_cloud == NULL)
+    {
+      agent_set_error (error, AGENT_ERROR_INVALID, NULL,
+                       "[glance] has a 'clouds-file', but no 'cloud': name the one in it");
       return FALSE;
     }
 

@@ -11,18 +11,17 @@
 #include <unistd.h>
 
 #include <core/error.h>
+#include <glance/pipe.h>
 
+#include "body.h"
 #include "folder-files.h"
 
-#define BUFFER_SIZE (1024 * 1024)
-#define HOLE_SIZE   (64 * 1024)
+#define HOLE_SIZE (64 * 1024)
 
 typedef struct
 {
   int                fd;
-  gint64             length;
-  ImageSource       *source;
-  GlanceDigest      *digest;
+  GlancePipe        *pipe;
   ImagePoolProgress *progress;
   GCancellable      *cancellable;
 } Stream;
@@ -66,9 +65,9 @@ write_data (int         fd,
 {
   gsize begin = 0;              /* of what has to be written and is not yet */
 
-  for (gsize at = 0; at < size; at += HOLE_SIZE)
+  for (gsize at = 0, n; at < size; at += n)
     {
-      gsize n = MIN (HOLE_SIZE, size - at);
+      n = MIN (HOLE_SIZE - (gsize) (position + (gint64) at) % HOLE_SIZE, size - at);
 
       if (is_zero (data + at, n))
         {
@@ -86,41 +85,35 @@ stream_run (Stream      *self,
             const char  *action,
             GError     **error)
 {
-  g_autofree char *buffer = g_malloc (BUFFER_SIZE);
-  gint64 position = 0;
+  gint64 length = glance_pipe_get_length (self->pipe);
 
-  while (position < self->length)
+  if (!glance_pipe_rewind (self->pipe, error))
+    return FALSE;
+
+  while (glance_pipe_get_left (self->pipe) > 0)
     {
-      gsize wanted = (gsize) MIN (BUFFER_SIZE, self->length - position);
-      gssize got;
+      const char *data;
+      gssize got = glance_pipe_wait (self->pipe, error)
+                   ? glance_pipe_peek (self->pipe, &data, error) : -1;
+      gint64 position = length - glance_pipe_get_left (self->pipe);
 
-      if (g_cancellable_set_error_if_cancelled (self->cancellable, error))
-        return FALSE;
-
-      got = image_source_read (self->source, buffer, wanted, error);
       if (got < 0)
         return FALSE;
-      if (got == 0)
-        {
-          agent_set_error (error, AGENT_ERROR_INTERNAL, NULL,
-                           "cannot %s: its source ended at byte %" G_GINT64_FORMAT
-                           " of %" G_GINT64_FORMAT,
-                           action, position, self->length);
-          return FALSE;
-        }
 
-      glance_digest_update (self->digest, buffer, (gsize) got);
-      if (!write_data (self->fd, buffer, (gsize) got, position))
+      if (!write_data (self->fd, data, (gsize) got, position))
         {
           folder_set_errno (error, errno, action);
           return FALSE;
         }
 
-      position += got;
-      image_pool_progress (self->progress, position, self->length);
+      glance_pipe_skip (self->pipe, (gsize) got);
+      image_pool_progress (self->progress, position + got, length);
     }
 
-  if (ftruncate (self->fd, self->length) < 0 || fsync (self->fd) < 0)
+  if (!glance_pipe_finish (self->pipe, error))
+    return FALSE;
+
+  if (ftruncate (self->fd, length) < 0 || fsync (self->fd) < 0)
     {
       folder_set_errno (error, errno, action);
       return FALSE;
@@ -133,8 +126,8 @@ stream_run (Stream      *self,
  * folder_write_data:
  * @folder: the folder
  * @info: the image; its id and format make the name
- * @source: its bytes, rewound first
- * @digest: reset, then fed with all bytes
+ * @source: its bytes, rewound first, then read by another thread
+ * @digest: of all bytes, after success
  * @progress: told how far it is
  * @cancellable: (nullable): ends it between two pieces
  * @error: AGENT_ERROR_NO_SPACE, AGENT_ERROR_CONFLICT when another upload writes there,
@@ -154,17 +147,16 @@ folder_write_data (int                 folder,
   g_autofree char *name = g_strconcat (info->id, ".", info->disk_format, NULL);
   g_autofree char *part = g_strconcat (name, ".part", NULL);
   g_autofree char *action = g_strdup_printf ("write the bytes of image %s", info->id);
+  const GlanceBody body = image_body (source);
+  g_autoptr (GlancePipe) pipe = glance_pipe_new (&body, digest, cancellable);
   Stream stream = {
-    .length = image_source_get_length (source),
-    .source = source,
-    .digest = digest,
+    .pipe = pipe,
     .progress = progress,
     .cancellable = cancellable,
   };
   gboolean done;
 
-  glance_digest_reset (digest);
-  if (!folder_drop_parts (folder, info->id, error) || !image_source_rewind (source, error))
+  if (!folder_drop_parts (folder, info->id, error))
     return FALSE;
 
   stream.fd = openat (folder, part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);

@@ -9,11 +9,11 @@
 
 #include <core/error.h>
 #include <gio/gio.h>
+#include <glance/pipe.h>
 #include <image/store.h>
 
+#include "body.h"
 #include "folder-files.h"
-
-#define BUFFER_SIZE (1024 * 1024)
 
 struct _FolderStore
 {
@@ -215,20 +215,11 @@ has_these_bytes (const ImageInfo  *info,
                  GCancellable     *cancellable,
                  GError          **error)
 {
+  const GlanceBody body = image_body (source);
   g_autoptr (GlanceDigest) digest = glance_digest_new ();
-  g_autofree char *buffer = g_malloc (BUFFER_SIZE);
-  gssize got;
+  g_autoptr (GlancePipe) pipe = glance_pipe_new (&body, digest, cancellable);
 
-  if (!image_source_rewind (source, error))
-    return FALSE;
-
-  while ((got = image_source_read (source, buffer, BUFFER_SIZE, error)) > 0)
-    {
-      glance_digest_update (digest, buffer, (gsize) got);
-      if (g_cancellable_set_error_if_cancelled (cancellable, error))
-        return FALSE;
-    }
-  if (got < 0)
+  if (!glance_pipe_rewind (pipe, error) || !glance_pipe_finish (pipe, error))
     return FALSE;
 
   if (info->size != glance_digest_get_size (digest)

@@ -2,18 +2,25 @@
 
 /* Knows how an image service is a store of images: its records as ours, its errors as ours. */
 
-#include <core/error.h>
-#include <glance/error.h>
-#include <glance/images.h>
 #include <image/store.h>
 
+#include <core/error.h>
+#include <glance/clouds.h>
+#include <glance/error.h>
+#include <glance/images.h>
+#include <glance/keystone.h>
+
+#include <string.h>
+
+#include "body.h"
 #include "pool.h"
 
 struct _GlanceStore
 {
-  GObject       parent_instance;
-  GlanceImages *images;
-  ImagePool    *pool;
+  GObject         parent_instance;
+  GlanceImages   *images;
+  GlanceKeystone *keystone;     /* (nullable): somebody else renews our token, or there is none */
+  ImagePool      *pool;
 };
 
 #define TYPE_GLANCE_STORE (glance_store_get_type ())
@@ -29,7 +36,9 @@ G_DEFINE_FINAL_TYPE_WITH_CODE (GlanceStore, glance_store, G_TYPE_OBJECT,
 typedef struct
 {
   GlanceImages      *images;
+  GlanceKeystone    *keystone;  /* (nullable) */
   char              *id;
+  char              *token;
   GlanceImage       *image;
   ImageSource       *source;
   ImagePoolProgress  progress;
@@ -40,7 +49,11 @@ request_free (gpointer data)
 {
   Request *self = data;
 
+  if (self->token != NULL)
+    explicit_bzero (self->token, strlen (self->token));
+  g_free (self->token);
   g_clear_object (&self->images);
+  g_clear_object (&self->keystone);
   g_free (self->id);
   glance_image_free (self->image);
   g_clear_object (&self->source);
@@ -55,6 +68,7 @@ request_new (GlanceStore *self,
   Request *request = g_new0 (Request, 1);
 
   request->images = g_object_ref (self->images);
+  g_set_object (&request->keystone, self->keystone);
   request->id = g_strdup (id);
   g_task_set_task_data (task, request, request_free);
 
@@ -118,7 +132,8 @@ static const struct
   const char  *hint;
 } errors[] = {
   { GLANCE_ERROR_INVALID,      AGENT_ERROR_INVALID,      NULL },
-  { GLANCE_ERROR_UNAUTHORIZED, AGENT_ERROR_UNAUTHORIZED, "Give the daemon a token that is good." },
+  { GLANCE_ERROR_UNAUTHORIZED, AGENT_ERROR_UNAUTHORIZED,
+   "Are the daemon's token, or its credentials, good?" },
   { GLANCE_ERROR_FORBIDDEN,    AGENT_ERROR_STORE,        "The token's owner may not do this." },
   { GLANCE_ERROR_NOT_FOUND,    AGENT_ERROR_NOT_FOUND,    NULL },
   { GLANCE_ERROR_CONFLICT,     AGENT_ERROR_CONFLICT,     NULL },
@@ -131,6 +146,8 @@ static const struct
   { GLANCE_ERROR_SERVER,       AGENT_ERROR_STORE,        "Look into the image service's log." },
   { GLANCE_ERROR_PROTOCOL,     AGENT_ERROR_STORE,
    "Is the address that of an image service?" },
+  { GLANCE_ERROR_NO_ENDPOINT,  AGENT_ERROR_STORE,
+   "Do region_name and interface in clouds.yaml say what the catalogue says?" },
 };
 
 /* Takes @error; others than the service's own pass. */
@@ -180,15 +197,39 @@ return_image (GTask       *task,
     g_task_return_error (task, translate (error));
 }
 
+/* As Nova does: whose the image is, and who made it. */
+static gboolean
+add_owner (Request       *request,
+           GCancellable  *cancellable,
+           GError       **error)
+{
+  GHashTable *properties = request->image->properties;
+  g_autoptr (GlanceUser) user = NULL;
+
+  if (request->keystone == NULL)
+    return TRUE;
+
+  user = glance_keystone_get_self (request->keystone, cancellable, error);
+  if (user == NULL)
+    return FALSE;
+
+  if (!g_hash_table_contains (properties, "owner_id"))
+    g_hash_table_insert (properties, g_strdup ("owner_id"), g_strdup (user->project_id));
+  if (!g_hash_table_contains (properties, "user_id"))
+    g_hash_table_insert (properties, g_strdup ("user_id"), g_strdup (user->user_id));
+
+  return TRUE;
+}
+
 static void
 create_work (GTask    *task,
              gpointer  data)
 {
   Request *request = data;
+  GCancellable *cancellable = g_task_get_cancellable (task);
   GError *error = NULL;
-  gboolean done = glance_images_create (request->images, request->image,
-                                        g_task_get_cancellable (task),
-                                        &error);
+  gboolean done = add_owner (request, cancellable, &error)
+                  && glance_images_create (request->images, request->image, cancellable, &error);
 
   return_boolean (task, done, error);
 }
@@ -205,22 +246,6 @@ glance_store_create (ImageStore      *store,
   image_pool_run (self->pool, task, create_work);
 }
 
-static gssize
-body_read (gpointer   data,
-           void      *buffer,
-           gsize      size,
-           GError   **error)
-{
-  return image_source_read (data, buffer, size, error);
-}
-
-static gboolean
-body_rewind (gpointer   data,
-             GError   **error)
-{
-  return image_source_rewind (data, error);
-}
-
 static void
 on_progress (gint64   done,
              gint64   total,
@@ -234,12 +259,7 @@ upload_work (GTask    *task,
              gpointer  data)
 {
   Request *request = data;
-  const GlanceBody body = {
-    .length = image_source_get_length (request->source),
-    .read = body_read,
-    .rewind = body_rewind,
-    .data = request->source,
-  };
+  const GlanceBody body = image_body (request->source);
   GError *error = NULL;
   GlanceImage *image = glance_images_upload (request->images, request->id, &body, on_progress,
                                              &request->progress, g_task_get_cancellable (task),
@@ -345,6 +365,64 @@ glance_store_remove (ImageStore *store,
   image_pool_run (self->pool, task, remove_work);
 }
 
+/* What went wrong with our own credentials is no answer to somebody who showed theirs. */
+static void
+identify_work (GTask    *task,
+               gpointer  data)
+{
+  Request *request = data;
+  GCancellable *cancellable = g_task_get_cancellable (task);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GlanceUser) user = glance_keystone_identify (request->keystone, request->token,
+                                                          cancellable, &error);
+  g_autoptr (GlanceUser) self = NULL;
+  ImageUser *found;
+
+  if (user == NULL)
+    {
+      if (g_error_matches (error, GLANCE_ERROR, GLANCE_ERROR_UNAUTHORIZED))
+        g_task_return_error (task, agent_error_new (AGENT_ERROR_UNAUTHORIZED, NULL, "%s",
+                                                    error->message));
+      else
+        g_task_return_error (task, translate (g_error_copy (error)));
+      return;
+    }
+
+  self = glance_keystone_get_self (request->keystone, cancellable, &error);
+  if (self == NULL)
+    {
+      if (g_error_matches (error, GLANCE_ERROR, GLANCE_ERROR_UNAUTHORIZED))
+        error->code = GLANCE_ERROR_SERVER;
+      g_task_return_error (task, translate (g_error_copy (error)));
+      return;
+    }
+
+  found = g_new0 (ImageUser, 1);
+  found->user_id = g_strdup (user->user_id);
+  found->project_id = g_strdup (user->project_id);
+  found->roles = g_strdupv (user->roles);
+  found->is_ours = g_strcmp0 (user->project_id, self->project_id) == 0;
+  g_task_return_pointer (task, found, (GDestroyNotify) image_user_free);
+}
+
+static void
+glance_store_identify (ImageStore *store,
+                       const char *token,
+                       GTask      *task)
+{
+  GlanceStore *self = AGENT_GLANCE_STORE (store);
+  Request *request = request_new (self, NULL, task);
+
+  request->token = g_strdup (token);
+  image_pool_run (self->pool, task, identify_work);
+}
+
+static gboolean
+glance_store_can_identify (ImageStore *store)
+{
+  return AGENT_GLANCE_STORE (store)->keystone != NULL;
+}
+
 static const char *
 glance_store_get_name (ImageStore *store)
 {
@@ -358,6 +436,7 @@ glance_store_finalize (GObject *object)
 
   image_pool_free (self->pool);
   g_clear_object (&self->images);
+  g_clear_object (&self->keystone);
 
   G_OBJECT_CLASS (glance_store_parent_class)->finalize (object);
 }
@@ -377,6 +456,8 @@ glance_store_interface_init (ImageStoreInterface *iface)
   iface->get = glance_store_get;
   iface->list = glance_store_list;
   iface->remove = glance_store_remove;
+  iface->can_identify = glance_store_can_identify;
+  iface->identify = glance_store_identify;
 }
 
 static void
@@ -384,38 +465,75 @@ glance_store_init (GlanceStore *self)
 {
 }
 
+/* @images: its times and its ca_file are those of Keystone, too. */
+static gboolean
+open_cloud (GlanceStore                *self,
+            const GlanceStoreSettings  *settings,
+            GlanceSettings             *images,
+            char                      **ca_file,
+            GError                    **error)
+{
+  GlanceCloud *cloud = glance_cloud_load (settings->clouds_file, settings->cloud, error);
+
+  if (cloud == NULL)
+    return FALSE;
+
+  for (guint i = 0; cloud->warnings[i] != NULL; i++)
+    g_warning ("%s", cloud->warnings[i]);
+
+  self->keystone = glance_keystone_new (cloud, images);
+  *ca_file = g_strdup (images->ca_file != NULL ? images->ca_file : cloud->ca_file);
+  images->ca_file = *ca_file;
+
+  return TRUE;
+}
+
+static gboolean
+open_images (GlanceStore                *self,
+             const GlanceStoreSettings  *settings,
+             GError                    **error)
+{
+  GlanceSettings images = { .url = settings->url, .ca_file = settings->ca_file,
+                           .stall_s = settings->timeout_s };
+  g_autoptr (GlanceToken) token = NULL;
+  g_autofree char *ca_file = NULL;
+
+  if (settings->cloud != NULL)
+    {
+      if (!open_cloud (self, settings, &images, &ca_file, error))
+        return FALSE;
+      token = GLANCE_TOKEN (g_object_ref (self->keystone));
+    }
+  else if (settings->token_file != NULL)
+    token = glance_token_file_new (settings->token_file);
+
+  self->images = glance_images_new (&images, token, error);
+
+  return self->images != NULL;
+}
+
 /**
  * glance_store_new:
- * @url: of the image service
- * @token_file: (nullable): holds the token; read for each request
- * @ca_file: (nullable): certificates to trust instead of the system's
- * @timeout_s: seconds without a byte after which a request has failed
- * @transfers: how many uploads run at once
- * @error: AGENT_ERROR_INVALID when @url is not such an address
+ * @settings: where it is, who we are, how many uploads run at once, and seconds without a byte
+ *   after which a request has failed
+ * @error: AGENT_ERROR_INVALID when the address is none, or the cloud is not described well
  *
- * Returns: (transfer full): the store; the service is not asked yet
+ * Returns: (transfer full): the store; no service is asked yet
  */
 ImageStore *
-glance_store_new (const char  *url,
-                  const char  *token_file,
-                  const char  *ca_file,
-                  guint        timeout_s,
-                  guint        transfers,
-                  GError     **error)
+glance_store_new (const GlanceStoreSettings  *settings,
+                  GError                    **error)
 {
   g_autoptr (GlanceStore) self = g_object_new (TYPE_GLANCE_STORE, NULL);
-  g_autoptr (GlanceToken) token = token_file != NULL ? glance_token_file_new (token_file) : NULL;
   g_autoptr (GError) local_error = NULL;
-  const GlanceSettings settings = { .url = url, .ca_file = ca_file, .stall_s = timeout_s };
 
-  self->images = glance_images_new (&settings, token, &local_error);
-  if (self->images == NULL)
+  if (!open_images (self, settings, &local_error))
     {
       g_propagate_error (error, translate (g_steal_pointer (&local_error)));
       return NULL;
     }
 
-  self->pool = image_pool_new (transfers, &local_error);
+  self->pool = image_pool_new (settings->transfers, &local_error);
   if (self->pool == NULL)
     {
       g_propagate_error (error, agent_error_adopt (g_steal_pointer (&local_error)));

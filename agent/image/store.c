@@ -19,6 +19,7 @@ static char upload_verb[] = "upload image";
 static char get_verb[] = "get image";
 static char list_verb[] = "list images";
 static char remove_verb[] = "remove image";
+static char identify_verb[] = "identify user";
 
 /* The task belongs to the caller; a store that answers later takes a reference. */
 static GTask *
@@ -274,4 +275,77 @@ image_store_remove_finish (ImageStore    *self,
   g_return_val_if_fail (g_async_result_is_tagged (result, remove_verb), FALSE);
 
   return finish_boolean (result, error);
+}
+
+/**
+ * image_user_free:
+ * @self: (transfer full) (nullable): somebody
+ */
+void
+image_user_free (ImageUser *self)
+{
+  if (self == NULL)
+    return;
+
+  g_free (self->user_id);
+  g_free (self->project_id);
+  g_strfreev (self->roles);
+  g_free (self);
+}
+
+/**
+ * image_store_can_identify:
+ * @self: a store
+ *
+ * Returns: whether it has an identity service, which knows people by their tokens
+ */
+gboolean
+image_store_can_identify (ImageStore *self)
+{
+  ImageStoreInterface *iface = AGENT_IMAGE_STORE_GET_IFACE (self);
+
+  return iface->can_identify != NULL && iface->can_identify (self);
+}
+
+/**
+ * image_store_identify_async:
+ * @self: a store
+ * @token: what somebody showed us
+ * @cancellable: (nullable): ends it at any moment
+ * @callback: called when it is known
+ * @user_data: for @callback
+ */
+void
+image_store_identify_async (ImageStore          *self,
+                            const char          *token,
+                            GCancellable        *cancellable,
+                            GAsyncReadyCallback  callback,
+                            gpointer             user_data)
+{
+  g_autoptr (GTask) task = begin (self, identify_verb, cancellable, callback, user_data);
+
+  if (image_store_can_identify (self))
+    AGENT_IMAGE_STORE_GET_IFACE (self)->identify (self, token, task);
+  else
+    g_task_return_error (task, agent_error_new (AGENT_ERROR_UNAUTHORIZED, NULL,
+                                                "the store of images has no identity service"));
+}
+
+/**
+ * image_store_identify_finish:
+ * @self: a store
+ * @result: what @callback was given
+ * @error: AGENT_ERROR_UNAUTHORIZED when the token is nobody's, or not any more; any of those in
+ *   store.h
+ *
+ * Returns: (transfer full): whose the token is
+ */
+ImageUser *
+image_store_identify_finish (ImageStore    *self,
+                             GAsyncResult  *result,
+                             GError       **error)
+{
+  g_return_val_if_fail (g_async_result_is_tagged (result, identify_verb), NULL);
+
+  return finish_pointer (result, error);
 }

@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 
 static char *token_file;
+static char *cloud;
+static char *clouds_file;
 static char *ca_file;
 static char *name;
 static gboolean folder;
@@ -21,6 +23,8 @@ static int timeout_s = 60;
 
 static const GOptionEntry entries[] = {
   { "token-file", 0, 0, G_OPTION_ARG_FILENAME, &token_file, "Who we are", "FILE" },
+  { "cloud", 0, 0, G_OPTION_ARG_STRING, &cloud, "Who we are, and where when URL is empty", "NAME" },
+  { "clouds-file", 0, 0, G_OPTION_ARG_FILENAME, &clouds_file, "Where the cloud is", "FILE" },
   { "ca-file", 0, 0, G_OPTION_ARG_FILENAME, &ca_file, "Whom we trust", "FILE" },
   { "timeout", 0, 0, G_OPTION_ARG_INT, &timeout_s, "Without a byte", "SECONDS" },
   { "name", 0, 0, G_OPTION_ARG_STRING, &name, "The new image's name", "NAME" },
@@ -186,26 +190,54 @@ run_delete (ImageStore    *store,
   return image_store_remove_finish (store, await_result (&result), error);
 }
 
+/* identify TOKEN */
+static gboolean
+run_identify (ImageStore    *store,
+              char         **words,
+              GCancellable  *cancellable,
+              GError       **error)
+{
+  g_autoptr (GAsyncResult) result = NULL;
+  g_autoptr (ImageUser) user = NULL;
+  g_autofree char *roles = NULL;
+
+  image_store_identify_async (store, words[0], cancellable, keep_result, &result);
+  user = image_store_identify_finish (store, await_result (&result), error);
+  if (user == NULL)
+    return FALSE;
+
+  roles = g_strjoinv (" ", user->roles);
+  printf ("{\"user_id\": \"%s\", \"project_id\": \"%s\", \"roles\": \"%s\", \"ours\": %s}\n",
+          user->user_id, user->project_id, roles, user->is_ours ? "true" : "false");
+
+  return TRUE;
+}
+
 static const struct
 {
   const char  *verb;
   guint        words;
   gboolean   (*run) (ImageStore *store, char **words, GCancellable *cancellable, GError **error);
 } verbs[] = {
-  { "create", 2, run_create },
-  { "upload", 3, run_upload },
-  { "get",    1, run_get    },
-  { "list",   0, run_list   },
-  { "delete", 1, run_delete },
+  { "create",   2, run_create   },
+  { "upload",   3, run_upload   },
+  { "get",      1, run_get      },
+  { "list",     0, run_list     },
+  { "delete",   1, run_delete   },
+  { "identify", 1, run_identify },
 };
 
 static gboolean
-run (char    **words,
-     GError  **error)
+run (char   **words,
+     GError **error)
 {
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autoptr (ImageStore) store = NULL;
   guint n = g_strv_length (words);
+  GlanceStoreSettings settings = {
+    .token_file = token_file, .cloud = cloud, .clouds_file = clouds_file, .ca_file = ca_file,
+    .timeout_s = (guint) timeout_s, .transfers = 2,
+  };
 
   g_unix_signal_add (SIGINT, on_signal, cancellable);
 
@@ -215,10 +247,12 @@ run (char    **words,
       return FALSE;
     }
 
+  if (*words[0] != '\0')
+    settings.url = words[0];
   if (folder)
     store = folder_store_new (words[0], 2, error);
   else
-    store = glance_store_new (words[0], token_file, ca_file, (guint) timeout_s, 2, error);
+    store = glance_store_new (&settings, error);
   if (store == NULL)
     return FALSE;
 

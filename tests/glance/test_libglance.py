@@ -5,10 +5,7 @@ import hashlib
 import os
 import pathlib
 import signal
-import socket
-import ssl
 import subprocess
-import threading
 import time
 import uuid
 
@@ -17,6 +14,7 @@ import pytest
 from glance_tool import Failed, Tool
 from support.glance import Glance
 from support.programs import img
+from support.tls import make_certificate, tls
 
 
 def download(glance, id):
@@ -229,52 +227,15 @@ def test_a_service_that_died_in_the_middle(tmp_path):
 
 
 @pytest.fixture
-def tls(glance, tmp_path):
+def secure(glance, tmp_path):
     """The service behind TLS: (its address, the certificate)."""
-    key, certificate = tmp_path / 'key.pem', tmp_path / 'certificate.pem'
-    subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt',
-                    'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2',
-                    '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost',
-                    '-keyout', key, '-out', certificate], check=True, stderr=subprocess.DEVNULL)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    upstream = ('127.0.0.1', int(glance.url.rpartition(':')[2]))
-
-    def pump(source, sink):
-        try:
-            while piece := source.recv(65536):
-                sink.sendall(piece)
-            sink.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
-
-    def serve(plain):
-        try:
-            with context.wrap_socket(plain, server_side=True) as here, \
-                    socket.create_connection(upstream) as there:
-                back = threading.Thread(target=pump, args=(there, here))
-                back.start()
-                pump(here, there)
-                back.join()
-        except OSError:
-            pass
-
-    def accept():
-        while True:
-            try:
-                plain, _ = listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=serve, args=(plain,), daemon=True).start()
-
-    with socket.create_server(('127.0.0.1', 0)) as listener:
-        threading.Thread(target=accept, daemon=True).start()
-        yield f'https://localhost:{listener.getsockname()[1]}', certificate
-        listener.shutdown(socket.SHUT_RDWR)
+    certificate, key = make_certificate(tmp_path)
+    with tls(glance.url, certificate, key) as url:
+        yield url, certificate
 
 
-def test_tls(glance, tls, tmp_path):
-    url, certificate = tls
+def test_tls(glance, secure, tmp_path):
+    url, certificate = secure
     with pytest.raises(Failed) as failed:
         Tool(url).run('list')
     assert failed.value.word == 'invalid' and 'certificate' in failed.value.message

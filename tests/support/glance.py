@@ -46,17 +46,34 @@ config_file = {folder}/paste.ini
 flavor = {flavor}
 '''
 
+# Whose tokens are is asked each time: a revoked one is refused at once.
+_KEYSTONE = '''\
+[keystone_authtoken]
+www_authenticate_uri = {keystone.url}
+auth_url = {keystone.url}
+auth_type = password
+username = glance
+password = {keystone.GLANCE_PASSWORD}
+user_domain_id = default
+project_name = service
+project_domain_id = default
+token_cache_time = -1
+'''
+
 
 class Glance:
     """The image service.
 
-    flavor  '': all are admins, no token is asked for; 'fakeauth': tokens as in glance_fakeauth.py
-    extra   further lines for the section DEFAULT, e.g. 'image_size_cap = 1048576'
+    flavor    '': all are admins, no token is asked for; 'fakeauth': tokens as in glance_fakeauth.py;
+              'keystone': those of `keystone`
+    extra     further lines for the section DEFAULT, e.g. 'image_size_cap = 1048576'
+    keystone  of support.keystone, running
     """
 
-    def __init__(self, flavor='', extra='', folder=None):
-        assert flavor in ('', 'fakeauth')
-        self.flavor, self.extra = flavor, extra
+    def __init__(self, flavor='', extra='', folder=None, keystone=None):
+        assert flavor in ('', 'fakeauth', 'keystone')
+        assert (flavor == 'keystone') == (keystone is not None)
+        self.flavor, self.extra, self.keystone = flavor, extra, keystone
         self.folder = work_folder(self, folder, 'glance-')
         self.process = self.url = None
 
@@ -122,9 +139,12 @@ class Glance:
             ours = 'paste.filter_factory = glance_fakeauth:filter_factory'
             paste = paste.replace(theirs, f'{ours}\nexpire_file = {self._expired}')
         (self.folder / 'paste.ini').write_text(paste)
-        (self.folder / 'glance.conf').write_text(
-            _CONFIGURATION.format(port=port, folder=self.folder, extra=self.extra, flavor=flavor)
+        configuration = _CONFIGURATION.format(
+            port=port, folder=self.folder, extra=self.extra, flavor=flavor
         )
+        if self.keystone:
+            configuration += _KEYSTONE.format(keystone=self.keystone)
+        (self.folder / 'glance.conf').write_text(configuration)
 
     def _answers(self):
         if self.process.poll() is not None:

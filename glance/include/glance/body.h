@@ -5,8 +5,8 @@
 
 G_BEGIN_DECLS
 
-/* The bytes of an upload: read once from front to back in the thread of the upload, and again from
- * the front when it has to start anew. */
+/* The bytes of an upload: read once from front to back, and again from the front when it has to
+ * start anew; by one thread at a time, which is not always the same. */
 typedef struct
 {
   gint64     length;            /* bytes; known before the first */

@@ -19,7 +19,8 @@ G_BEGIN_DECLS
  * @GLANCE_ERROR_UNAVAILABLE: not reached, cut off, or 502 and 503
  * @GLANCE_ERROR_TIMEOUT: a deadline passed (also 504)
  * @GLANCE_ERROR_SERVER: any other failure of the service (500)
- * @GLANCE_ERROR_PROTOCOL: the answer is not one that Glance gives
+ * @GLANCE_ERROR_PROTOCOL: the answer is not one that Glance, or Keystone, gives
+ * @GLANCE_ERROR_NO_ENDPOINT: the catalogue does not tell where the image service is
  */
 typedef enum
 {
@@ -36,6 +37,7 @@ typedef enum
   GLANCE_ERROR_TIMEOUT,
   GLANCE_ERROR_SERVER,
   GLANCE_ERROR_PROTOCOL,
+  GLANCE_ERROR_NO_ENDPOINT,
 } GlanceError;
 
 #define GLANCE_ERROR (glance_error_quark ())

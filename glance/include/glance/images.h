@@ -18,7 +18,8 @@ G_DECLARE_FINAL_TYPE (GlanceImages, glance_images, GLANCE, IMAGES, GObject)
 /* 0 means the value in brackets. */
 typedef struct
 {
-  const char *url;              /* "http://host:9292", with or without "/v2" */
+  const char *url;              /* "http://host:9292", with or without "/v2"; NULL: the token's
+                                 * provider knows it, maybe another one tomorrow */
   const char *ca_file;          /* (nullable): PEM; otherwise the system's certificates */
   guint       connect_ms;       /* [10000] until a connection stands */
   guint       stall_s;          /* [60] without a byte, in either direction */

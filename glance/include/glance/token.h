@@ -15,10 +15,16 @@ struct _GlanceTokenInterface
   GTypeInterface parent;
   /* Called from any thread, several at once. */
   char *(*get) (GlanceToken *self, const char *refused, GCancellable *cancellable, GError **error);
+  char *(*get_endpoint) (GlanceToken *self, GCancellable *cancellable,
+                         GError **error);       /* (nullable) */
 };
 
 char        *glance_token_get      (GlanceToken *self, const char *refused,
                                     GCancellable *cancellable,
+                                    GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Where the image service is, for providers that know. */
+char        *glance_token_get_endpoint (GlanceToken *self, GCancellable *cancellable,
                                     GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* A token that somebody else writes into a file, and renews there. */

@@ -55,6 +55,8 @@ test_defaults (void)
   g_assert_cmpstr (config->store_folder, ==, "/var/lib/qsnapd/images");
   g_assert_null (config->glance_url);
   g_assert_null (config->glance_token_file);
+  g_assert_null (config->glance_cloud);
+  g_assert_null (config->glance_clouds_file);
   g_assert_null (config->glance_ca_file);
   g_assert_cmpuint (config->glance_timeout_s, ==, 60);
   g_assert_cmpstr (config->quiesce, ==, "none");
@@ -115,6 +117,20 @@ test_every_key (void)
   g_assert_cmpstr (g_hash_table_lookup (copy->image_refs, "vd.b"), ==, "two");
 }
 
+/* A cloud knows where everything is. */
+static void
+test_cloud (void)
+{
+  g_autofree char *message = NULL;
+  g_autoptr (Config) config = load_text ("[store]\nkind = glance\n[glance]\ncloud = our cloud\n"
+                                         "clouds-file = /c\n", NULL, &message);
+
+  g_assert_cmpstr (message, ==, NULL);
+  g_assert_cmpstr (config->glance_cloud, ==, "our cloud");
+  g_assert_cmpstr (config->glance_clouds_file, ==, "/c");
+  g_assert_null (config->glance_url);
+}
+
 /* Each wrong file, and how the complaint about it begins. */
 static const struct
 {
@@ -126,7 +142,7 @@ static const struct
     "FILE:2: there is no group [deamon]; there are: [daemon], [rest], [store], [glance], "
     "[snapshot], [watch], [guest NAME]" },
   { "unknown-key", "[daemon]\n# a comment\ntransfer = 3\n",
-    "FILE:3: [daemon] has no key 'transfer'; it has: state, transfers, log" },
+    "FILE:3: [daemon] has no key 'transfer'; it has: state, transfers, storage-daemon, log" },
   { "unknown-guest-key", "[guest a]\nmonitor = /m\nqmp = /q\n",
     "FILE:3: [guest a] has no key 'qmp'; it has: monitor, agent, uuid, overlay-folder, "
     "allow-format-change, image-ref, image-ref.DISK" },
@@ -170,7 +186,11 @@ static const struct
     "FILE:5: 'log' of [daemon] is set a second time, first in line 2" },
   { "listen-alone", "[rest]\nlisten = a:1\n", "FILE:2: [rest] listen needs a 'token-file'" },
   { "glance-alone", "[store]\nkind = glance\n",
-    "FILE:2: the store 'glance' needs a 'url' in [glance]" },
+    "FILE:2: the store 'glance' needs a 'url' or a 'cloud' in [glance]" },
+  { "cloud-and-token", "[glance]\ncloud = c\ntoken-file = /t\n",
+    "[glance] has both a 'cloud' and a 'token-file': take one" },
+  { "clouds-without-cloud", "[glance]\nclouds-file = /c\n",
+    "[glance] has a 'clouds-file', but no 'cloud'" },
   { "no-group", "log = info\n", "FILE:1: a [group] must stand before log = info" },
   { "no-key", "[daemon]\nlog info\n", "FILE:2: neither [group] nor key = value: log info" },
   { "open-group", "[daemon\n", "FILE:1: a group is written [name], not [daemon" },
@@ -322,6 +342,7 @@ main (int    argc,
 
   g_test_add_func ("/config/defaults", test_defaults);
   g_test_add_func ("/config/every-key", test_every_key);
+  g_test_add_func ("/config/cloud", test_cloud);
   g_test_add_func ("/config/overrides", test_overrides);
   g_test_add_func ("/config/no-file", test_no_file);
   g_test_add_func ("/config/shipped-file", test_shipped_file);

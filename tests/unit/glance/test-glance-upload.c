@@ -4,60 +4,21 @@
 
 #include <glance/digest.h>
 #include <glance/error.h>
-#include <glance/images.h>
 
-#include "fake-glance.h"
-#include "pattern.h"
+#include "upload-fixture.h"
 
-#define ID     "6a4a5e32-4c4c-4d5e-8a2b-2f1d3c4b5a69"
-#define LENGTH (3 * 1024 * 1024 + 517)
+#define ID     UPLOAD_ID
+#define LENGTH UPLOAD_LENGTH
 
-typedef struct
-{
-  FakeGlance   *fake;
-  GlanceImages *images;
-  Pattern       pattern;
-  GlanceBody    body;
-  gint64        told;
-  guint         told_from_start;
-} Fixture;
-
-static void
-setup_with (Fixture *fixture,
-            guint    settle_ms,
-            guint    backoff_ms)
-{
-  g_autoptr (GlanceImage) image = glance_image_new ();
-  g_autoptr (GError) error = NULL;
-  GlanceSettings settings = { .stall_s = 2, .settle_ms = settle_ms, .backoff_ms = backoff_ms };
-
-  fixture->fake = fake_glance_new ();
-  settings.url = fake_glance_get_url (fixture->fake);
-  fixture->images = glance_images_new (&settings, NULL, &error);
-  g_assert_no_error (error);
-  pattern_init (&fixture->pattern, LENGTH);
-  fixture->body = pattern_as_body (&fixture->pattern);
-
-  image->id = g_strdup (ID);
-  image->name = g_strdup ("disk");
-  image->disk_format = g_strdup ("raw");
-  g_assert_true (glance_images_create (fixture->images, image, NULL, &error));
-  g_assert_no_error (error);
-}
+typedef UploadFixture Fixture;
 
 static void
 setup (Fixture       *fixture,
        gconstpointer  data)
 {
-  setup_with (fixture, 300, 10);
-}
+  const GlanceSettings settings = { .stall_s = 2, .settle_ms = 300, .backoff_ms = 10 };
 
-static void
-teardown (Fixture       *fixture,
-          gconstpointer  data)
-{
-  g_clear_object (&fixture->images);
-  g_clear_pointer (&fixture->fake, fake_glance_free);
+  upload_fixture_setup (fixture, settings);
 }
 
 static void
@@ -454,19 +415,11 @@ typedef enum
   CANCEL_N,
 } CancelMoment;
 
-static gpointer
-cancel_soon (gpointer data)
-{
-  g_usleep (150000);
-  g_cancellable_cancel (data);
-
-  return NULL;
-}
-
 static void
 test_cancel (Fixture       *fixture,
              gconstpointer  data)
 {
+  const GlanceSettings settings = { .stall_s = 2, .settle_ms = 30000, .backoff_ms = 30000 };
   CancelMoment moment = GPOINTER_TO_UINT (data);
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autoptr (GError) error = NULL;
@@ -475,7 +428,7 @@ test_cancel (Fixture       *fixture,
   gint64 begun;
   guint puts = 1;
 
-  setup_with (fixture, 30000, 30000);
+  upload_fixture_setup (fixture, settings);
   fixture->pattern.cancellable = cancellable;
 
   switch (moment)
@@ -504,12 +457,12 @@ test_cancel (Fixture       *fixture,
     case CANCEL_BACK_OFF:
       add_fault (fixture, (FakeFault) { .method = "PUT", .moment = FAKE_AFTER_BODY, .status = 500,
                                         .becomes = "queued" });
-      thread = g_thread_new ("cancel", cancel_soon, cancellable);
+      thread = cancel_after (cancellable, 150);
       break;
     case CANCEL_SETTLING:
       add_fault (fixture, (FakeFault) { .method = "PUT", .moment = FAKE_AFTER_BODY, .status = 204,
                                         .becomes = "saving" });
-      thread = g_thread_new ("cancel", cancel_soon, cancellable);
+      thread = cancel_after (cancellable, 150);
       break;
     case CANCEL_CONFIRMING:
       add_fault (fixture,
@@ -543,7 +496,7 @@ add (const char    *name,
 {
   g_autofree char *path = g_strconcat ("/glance/upload/", name, NULL);
 
-  g_test_add (path, Fixture, data, setup, test, teardown);
+  g_test_add (path, Fixture, data, setup, test, upload_fixture_teardown);
 }
 
 int
@@ -590,7 +543,8 @@ main (int    argc,
     {
       g_autofree char *path = g_strconcat ("/glance/upload/cancel/", moments[moment], NULL);
 
-      g_test_add (path, Fixture, GUINT_TO_POINTER (moment), NULL, test_cancel, teardown);
+      g_test_add (path, Fixture, GUINT_TO_POINTER (moment), NULL, test_cancel,
+                  upload_fixture_teardown);
     }
 
   return g_test_run ();

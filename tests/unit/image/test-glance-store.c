@@ -21,10 +21,12 @@ static void
 setup (Fixture       *fixture,
        gconstpointer  data)
 {
+  GlanceStoreSettings settings = { .timeout_s = 5, .transfers = 1 };
   g_autoptr (GError) error = NULL;
 
   fixture->fake = fake_glance_new ();
-  fixture->store = glance_store_new (fake_glance_get_url (fixture->fake), NULL, NULL, 5, 1, &error);
+  settings.url = fake_glance_get_url (fixture->fake);
+  fixture->store = glance_store_new (&settings, &error);
   g_assert_no_error (error);
 }
 
@@ -160,9 +162,11 @@ test_cancel (Fixture       *fixture,
 static void
 test_bad_address (void)
 {
+  const GlanceStoreSettings settings = { .url = "controller:9292", .timeout_s = 5,
+                                        .transfers = 1 };
   g_autoptr (GError) error = NULL;
 
-  g_assert_null (glance_store_new ("controller:9292", NULL, NULL, 5, 1, &error));
+  g_assert_null (glance_store_new (&settings, &error));
   g_assert_error (error, AGENT_ERROR, AGENT_ERROR_INVALID);
 }
 

@@ -27,6 +27,7 @@ typedef struct
 {
   char      *state_folder;      /* [daemon] state: the journal's folder */
   guint      transfers;         /* [daemon] transfers: how many uploads at once */
+  char      *storage_daemon;    /* [daemon] storage-daemon: the program that reads frozen chains */
   char      *log_level;         /* [daemon] log: error, warning, info or debug */
 
   char      *socket;            /* [rest] socket */
@@ -36,7 +37,9 @@ typedef struct
 
   char      *store;             /* [store] kind: "folder" or "glance" */
   char      *store_folder;      /* [store] folder */
-  char      *glance_url;        /* [glance] url */
+  char      *glance_url;        /* [glance] url (nullable when there is a cloud) */
+  char      *glance_cloud;      /* [glance] cloud: an entry of clouds.yaml (nullable) */
+  char      *glance_clouds_file;        /* [glance] clouds-file (nullable: where it usually is) */
   char      *glance_token_file; /* [glance] token-file (nullable: no auth) */
   char      *glance_ca_file;    /* [glance] ca-file (nullable) */
   guint      glance_timeout_s;  /* [glance] timeout: seconds without progress */
@@ -45,6 +48,9 @@ typedef struct
   guint      freeze_timeout_ms; /* [snapshot] freeze-timeout */
   guint      thaw_after_ms;     /* [snapshot] thaw-after: thawed then whatever happens */
   char      *parents;           /* [snapshot] parents: upload, require or ignore */
+  char      *image_format;      /* [snapshot] image-format: qcow2 or raw */
+  guint      converge_deadline_s;       /* [snapshot] converge-deadline */
+  char      *on_deadline;       /* [snapshot] on-deadline: stop, throttle or leave */
 
   char     **watch;             /* [watch] sockets: folders or glob patterns */
   GPtrArray *guests;            /* of GuestConfig, from [guest NAME] */

@@ -18,6 +18,18 @@ G_DECLARE_INTERFACE (ImageStore, image_store, AGENT, IMAGE_STORE, GObject)
 /* Called in the thread of the main loop, a few times a second at most. */
 typedef void (*ImageProgress) (gint64 done, gint64 total, gpointer user_data);
 
+/* Whom the store's identity service knows by a token. Plain data. */
+typedef struct
+{
+  char     *user_id;
+  char     *project_id;
+  char    **roles;              /* names */
+  gboolean  is_ours;            /* of the project that our images go to */
+} ImageUser;
+
+void       image_user_free (ImageUser *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (ImageUser, image_user_free)
+
 struct _ImageStoreInterface
 {
   GTypeInterface parent;
@@ -28,6 +40,8 @@ struct _ImageStoreInterface
   void        (*get)      (ImageStore *self, const char *id, GTask *task);
   void        (*list)     (ImageStore *self, GTask *task);
   void        (*remove)   (ImageStore *self, const char *id, GTask *task);
+  gboolean    (*can_identify) (ImageStore *self);                               /* (nullable) */
+  void        (*identify) (ImageStore *self, const char *token, GTask *task);   /* (nullable) */
 };
 
 /* "folder" or "glance"; kept beside each image's record. */
@@ -67,12 +81,32 @@ void         image_store_remove_async  (ImageStore *self, const char *id,
 gboolean     image_store_remove_finish (ImageStore *self, GAsyncResult *result,
                                         GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* Whether the store has an identity service that knows people by their tokens. */
+gboolean     image_store_can_identify  (ImageStore *self);
+/* (transfer full): whose @token is. AGENT_ERROR_UNAUTHORIZED when it is nobody's, or no longer. */
+void         image_store_identify_async  (ImageStore *self, const char *token,
+                                        GCancellable *cancellable, GAsyncReadyCallback callback,
+                                        gpointer user_data);
+ImageUser   *image_store_identify_finish (ImageStore *self, GAsyncResult *result,
+                                        GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* The store that the configuration names. */
 ImageStore  *folder_store_new          (const char *folder, guint transfers, GError **error)
                                         G_GNUC_WARN_UNUSED_RESULT;
-ImageStore  *glance_store_new          (const char *url, const char *token_file,
-                                        const char *ca_file,
-                                        guint timeout_s, guint transfers, GError **error)
+
+/* Where Glance is, and who we are to it: an address with or without a token, or a cloud. */
+typedef struct
+{
+  const char *url;              /* (nullable) with @cloud: what the catalogue says */
+  const char *token_file;       /* (nullable): nobody asks who we are */
+  const char *cloud;            /* (nullable): an entry of clouds.yaml */
+  const char *clouds_file;      /* (nullable): that of OpenStack's own tools */
+  const char *ca_file;          /* (nullable): that of the cloud, or the system's */
+  guint       timeout_s;
+  guint       transfers;
+} GlanceStoreSettings;
+
+ImageStore  *glance_store_new          (const GlanceStoreSettings *settings, GError **error)
                                         G_GNUC_WARN_UNUSED_RESULT;
 
 G_END_DECLS
