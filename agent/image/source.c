@@ -72,3 +72,79 @@ image_source_read (ImageSource  *self,
 {
   return AGENT_IMAGE_SOURCE_GET_IFACE (self)->read (self, buffer, size, error);
 }
+
+/**
+ * image_source_close_async:
+ * @self: the source
+ * @callback: called when it has let go of what it reads from
+ * @user_data: passed on to @callback
+ *
+ * In the main loop's thread. May be called more than once.
+ */
+void
+image_source_close_async (ImageSource         *self,
+                          GAsyncReadyCallback  callback,
+                          gpointer             user_data)
+{
+  ImageSourceInterface *iface = AGENT_IMAGE_SOURCE_GET_IFACE (self);
+  g_autoptr (GTask) task = g_task_new (self, NULL, callback, user_data);
+
+  if (iface->close != NULL)
+    iface->close (self, g_steal_pointer (&task));
+  else
+    g_task_return_boolean (task, TRUE);
+}
+
+/**
+ * image_source_close_finish:
+ * @self: the source
+ * @result: what the callback got
+ */
+void
+image_source_close_finish (ImageSource  *self,
+                           GAsyncResult *result)
+{
+  g_return_if_fail (g_task_is_valid (result, self));
+
+  g_task_propagate_boolean (G_TASK (result), NULL);
+}
+
+/**
+ * image_layer_new:
+ * @path: of the layer
+ * @dev: the device it is on, as in struct stat
+ * @ino: its inode
+ * @format: "qcow2" or "raw"
+ *
+ * Returns: (transfer full): the layer
+ */
+ImageLayer *
+image_layer_new (const char *path,
+                 guint64     dev,
+                 guint64     ino,
+                 const char *format)
+{
+  ImageLayer *self = g_new0 (ImageLayer, 1);
+
+  self->path = g_strdup (path);
+  self->dev = dev;
+  self->ino = ino;
+  self->format = g_strdup (format);
+
+  return self;
+}
+
+/**
+ * image_layer_free:
+ * @self: (transfer full) (nullable): a layer
+ */
+void
+image_layer_free (ImageLayer *self)
+{
+  if (self == NULL)
+    return;
+
+  g_free (self->path);
+  g_free (self->format);
+  g_free (self);
+}
