@@ -80,9 +80,13 @@ engine_new (Journal *journal)
 static gboolean
 is_sound (const Workflow *workflow)
 {
+  gboolean patient_is_known = FALSE;
+
   for (const Step *step = workflow->steps; step->name != NULL; step++)
     {
       gboolean cleaned_is_known = FALSE;
+
+      patient_is_known = patient_is_known || g_strcmp0 (step->name, workflow->patient_from) == 0;
 
       for (const Step *before = workflow->steps; before != step; before++)
         {
@@ -98,7 +102,8 @@ is_sound (const Workflow *workflow)
         return FALSE;
     }
 
-  return workflow->steps[0].name != NULL && workflow->job_new != NULL && workflow->decide != NULL;
+  return workflow->steps[0].name != NULL && workflow->job_new != NULL &&
+         workflow->decide != NULL && (workflow->patient_from == NULL || patient_is_known);
 }
 
 /**
@@ -262,6 +267,7 @@ engine_submit (Engine      *self,
  * engine_repeated:
  * @self: the engine
  * @idempotency_key: (nullable): what the caller calls the request
+ * @kind: the workflow that it is for
  * @guest: the guest that it is for
  * @request: what is asked for
  * @error: return location
@@ -272,6 +278,7 @@ engine_submit (Engine      *self,
 Operation *
 engine_repeated (Engine      *self,
                  const char  *idempotency_key,
+                 const char  *kind,
                  const char  *guest,
                  JsonObject  *request,
                  GError     **error)
@@ -291,7 +298,8 @@ engine_repeated (Engine      *self,
   before = json_node_init_object (json_node_alloc (), operation->request);
   now = json_node_init_object (json_node_alloc (), request);
 
-  if (g_str_equal (operation->guest, guest) && json_node_equal (before, now))
+  if (g_str_equal (operation->kind, kind) && g_str_equal (operation->guest, guest)
+      && json_node_equal (before, now))
     return operation;
 
   agent_set_error (error, AGENT_ERROR_CONFLICT, "choose a new key for each new request",

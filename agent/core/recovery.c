@@ -81,6 +81,27 @@ undo (Run        *run,
   run_advance (run, 0);
 }
 
+/* The job has forgotten what they saw. */
+static void
+begin_patient_again (Run *run)
+{
+  Operation *operation = run->operation;
+  int from = run->workflow->patient_from != NULL
+             ? operation_find_step (operation, run->workflow->patient_from)
+             : (int) operation->steps->len;
+
+  for (int i = from; i < (int) operation->steps->len; i++)
+    {
+      StepRecord *record = operation_get_record (operation, (guint) i);
+
+      if (run->workflow->steps[i].when != STEP_ALWAYS || record->state != STEP_DONE)
+        continue;
+
+      record->state = STEP_BEGUN;
+      record->changed = TRUE;
+    }
+}
+
 static void
 act_on_facts (Run *run)
 {
@@ -91,6 +112,7 @@ act_on_facts (Run *run)
   if (operation->error != NULL)
     {
       run->cleaning = TRUE;
+      begin_patient_again (run);
       run_advance (run, 0);
       return;
     }

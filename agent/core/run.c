@@ -353,6 +353,28 @@ run_advance (Run *self,
                  self);
 }
 
+static gboolean
+is_patient (Run *self)
+{
+  return self->workflow->patient_from != NULL && step_at (self, self->at)->when == STEP_ALWAYS &&
+         self->at >= operation_find_step (self->operation, self->workflow->patient_from);
+}
+
+/* Takes the step's error. */
+static void
+leave (Run *self)
+{
+  GError *failure = step_error_new (self, "", g_steal_pointer (&self->step_error));
+
+  if (self->cleaning)
+    operation_take_error (self->operation, g_error_copy (failure));
+
+  if (self->left == NULL)
+    self->left = failure;
+  else
+    g_error_free (failure);
+}
+
 /* An error of a step on the way forward. One who asked for the end is not told that it failed. */
 static GError *
 explain_failure (Run    *self,
@@ -394,17 +416,8 @@ step_over (gpointer user_data)
       g_free (record->error);
       record->error = g_strdup (self->step_error->message);
 
-      if (self->cleaning)
-        {
-          GError *failure = step_error_new (self, "", g_steal_pointer (&self->step_error));
-
-          operation_take_error (self->operation, g_error_copy (failure));
-
-          if (self->left == NULL)
-            self->left = failure;
-          else
-            g_error_free (failure);
-        }
+      if (self->cleaning || is_patient (self))
+        leave (self);
       else
         run_fail (self, explain_failure (self, g_steal_pointer (&self->step_error)));
     }
@@ -420,7 +433,11 @@ step_over (gpointer user_data)
   else
     {
       set_window (self, FALSE);
-      run_advance (self, self->cleaning ? 0 : self->at + 1);
+
+      if (self->left != NULL && !self->cleaning)
+        engine_commit (self->engine, self->operation, OPERATION_RUNNING, NULL, on_left_open, self);
+      else
+        run_advance (self, self->cleaning ? 0 : self->at + 1);
     }
 
   return G_SOURCE_REMOVE;

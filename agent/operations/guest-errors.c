@@ -8,7 +8,7 @@
 
 /**
  * guest_error_name:
- * @guest: the guest that was spoken to
+ * @guest: (nullable): the guest that was spoken to
  * @error: (transfer full): an error of libqmp, or any other
  *
  * Returns: (transfer full): the same as an AGENT_ERROR that names the guest
@@ -18,7 +18,8 @@ guest_error_name (Guest *guest, GError *error)
 {
   GError *named = guest_error_adopt (error);
 
-  g_prefix_error (&named, "guest %s: ", guest_get_id (guest));
+  if (guest != NULL)
+    g_prefix_error (&named, "guest %s: ", guest_get_id (guest));
   return named;
 }
 

@@ -7,7 +7,7 @@
 #include <core/error.h>
 
 #include "image-records.h"
-#include "quick-backup.h"
+#include "backup.h"
 
 typedef struct
 {
@@ -31,10 +31,10 @@ find_user (Operations *self, const char *id)
   for (guint i = 0; i < list->len; i++)
     {
       Operation *operation = g_ptr_array_index (list, i);
-      g_autoptr (QuickBackup) job = quick_backup_new ();
+      g_autoptr (Backup) job = backup_new ();
 
       if (operation_is_finished (operation)
-          || !quick_backup_load_plan (job, operation_get_plan (operation), NULL))
+          || !backup_load_plan (job, operation_get_plan (operation), NULL))
         continue;
       for (guint j = 0; j < job->uploads->len; j++)
         {

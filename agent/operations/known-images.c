@@ -8,10 +8,12 @@
 
 #include "image-records.h"
 
-/* An image that might hold a layer; asked after in the store. */
+/* An image that might hold a layer, or that a disk came from; asked after in the store. */
 typedef struct
 {
-  char       *layer_key;        /* (nullable): NULL for an image_ref, which must be there */
+  char       *layer_key;        /* (nullable): NULL for an image_ref */
+  char       *disk;             /* of an image_ref */
+  gboolean    is_parent;        /* an image_ref that must be there */
   KnownImage *image;
 } Candidate;
 
@@ -20,13 +22,40 @@ typedef struct
   Operations *operations;
   GPtrArray  *candidates;       /* of Candidate, newest first */
   guint       next;
-  GHashTable *known;
+  KnownImages *known;
 } Search;
+
+/**
+ * known_images_free:
+ * @self: (nullable): what a store has
+ */
+void
+known_images_free (KnownImages *self)
+{
+  if (self == NULL)
+    return;
+  g_hash_table_unref (self->layers);
+  g_hash_table_unref (self->bases);
+  g_free (self);
+}
+
+static KnownImages *
+known_images_new (void)
+{
+  KnownImages *self = g_new0 (KnownImages, 1);
+
+  self->layers = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
+                                        (GDestroyNotify) known_image_free);
+  self->bases = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
+                                       (GDestroyNotify) image_info_free);
+  return self;
+}
 
 static void
 candidate_free (Candidate *self)
 {
   g_free (self->layer_key);
+  g_free (self->disk);
   known_image_free (self->image);
   g_free (self);
 }
@@ -36,27 +65,40 @@ search_free (Search *self)
 {
   g_object_unref (self->operations);
   g_ptr_array_unref (self->candidates);
-  g_clear_pointer (&self->known, g_hash_table_unref);
+  known_images_free (self->known);
   g_free (self);
 }
 
 static void
-add_candidate (Search *self, const char *layer_key, KnownImage *image)
+add_layer (Search *self, const char *layer_key, const KnownImage *image)
 {
   Candidate *candidate = g_new0 (Candidate, 1);
 
   candidate->layer_key = g_strdup (layer_key);
-  candidate->image = image;
+  candidate->image = known_image_new (image->image_id, image->parent_image);
+  g_ptr_array_add (self->candidates, candidate);
+}
+
+static void
+add_reference (Search *self, Disk *disk, const SnapshotRequest *request)
+{
+  const char *reference = snapshot_request_image_ref (request, disk->name);
+  Candidate *candidate;
+
+  if (reference == NULL)
+    return;
+  candidate = g_new0 (Candidate, 1);
+  candidate->disk = g_strdup (disk->name);
+  candidate->is_parent = request->image == IMAGE_LAYER && disk->layers->len > 1;
+  candidate->image = known_image_new (reference, NULL);
   g_ptr_array_add (self->candidates, candidate);
 }
 
 static gboolean
-collect_candidates (Search *self, Disk *disk, const char *reference, GError **error)
+collect_layers (Search *self, Disk *disk, GError **error)
 {
   const char *store = image_store_get_name (operations_get_store (self->operations));
 
-  if (reference != NULL && disk->layers->len > 1)
-    add_candidate (self, NULL, known_image_new (reference, NULL));
   for (guint i = 1; i < disk->layers->len; i++)
     {
       const Layer *layer = g_ptr_array_index (disk->layers, i);
@@ -70,11 +112,7 @@ collect_candidates (Search *self, Disk *disk, const char *reference, GError **er
       if (images == NULL)
         return FALSE;
       for (guint j = 0; j < images->len; j++)
-        {
-          const KnownImage *image = g_ptr_array_index (images, j);
-
-          add_candidate (self, key, known_image_new (image->image_id, image->parent_image));
-        }
+        add_layer (self, key, g_ptr_array_index (images, j));
     }
   return TRUE;
 }
@@ -98,7 +136,7 @@ on_image (GObject *source, GAsyncResult *result, gpointer user_data)
       return;
     }
   is_there = info != NULL && g_strcmp0 (info->status, "active") == 0;
-  if (candidate->layer_key == NULL && !is_there)
+  if (candidate->is_parent && !is_there)
     {
       g_task_return_error (task, agent_error_new (AGENT_ERROR_CONFLICT,
                                                   "name an image that is there and active",
@@ -106,9 +144,10 @@ on_image (GObject *source, GAsyncResult *result, gpointer user_data)
                                                   candidate->image->image_id));
       return;
     }
-  if (candidate->layer_key != NULL && is_there
-      && !g_hash_table_contains (self->known, candidate->layer_key))
-    g_hash_table_insert (self->known, g_strdup (candidate->layer_key),
+  if (candidate->layer_key == NULL && is_there)
+    g_hash_table_insert (self->known->bases, g_strdup (candidate->disk), g_steal_pointer (&info));
+  else if (is_there && !g_hash_table_contains (self->known->layers, candidate->layer_key))
+    g_hash_table_insert (self->known->layers, g_strdup (candidate->layer_key),
                          g_steal_pointer (&candidate->image));
   self->next++;
   ask_store (task);
@@ -123,7 +162,7 @@ ask_store (GTask *task)
   if (self->next == self->candidates->len)
     {
       g_task_return_pointer (task, g_steal_pointer (&self->known),
-                             (GDestroyNotify) g_hash_table_unref);
+                             (GDestroyNotify) known_images_free);
       return;
     }
   candidate = g_ptr_array_index (self->candidates, self->next);
@@ -150,16 +189,15 @@ known_images_async (Operations *operations, GPtrArray *disks, const SnapshotRequ
 
   self->operations = g_object_ref (operations);
   self->candidates = g_ptr_array_new_with_free_func ((GDestroyNotify) candidate_free);
-  self->known = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
-                                       (GDestroyNotify) known_image_free);
+  self->known = known_images_new ();
   g_task_set_task_data (task, self, (GDestroyNotify) search_free);
 
-  for (guint i = 0; request->upload && i < disks->len; i++)
+  for (guint i = 0; request->image != IMAGE_NONE && i < disks->len; i++)
     {
       Disk *disk = g_ptr_array_index (disks, i);
 
-      if (!collect_candidates (self, disk, snapshot_request_image_ref (request, disk->name),
-                               &error))
+      add_reference (self, disk, request);
+      if (request->image == IMAGE_LAYER && !collect_layers (self, disk, &error))
         {
           g_task_return_error (task, error);
           return;
@@ -171,12 +209,13 @@ known_images_async (Operations *operations, GPtrArray *disks, const SnapshotRequ
 /**
  * known_images_finish:
  * @result: the result
- * @error: return location: AGENT_ERROR_CONFLICT for an image_ref that is not in the store; what the
- *   store says
+ * @error: return location: AGENT_ERROR_CONFLICT for a parent that is not in the store; what the
+ *   store
+ *   says
  *
  * Returns: (transfer full): what the store has
  */
-GHashTable *
+KnownImages *
 known_images_finish (GAsyncResult *result, GError **error)
 {
   return g_task_propagate_pointer (G_TASK (result), error);

@@ -8,13 +8,24 @@
 
 G_BEGIN_DECLS
 
-/* Which layers of @disks (of Disk) are in the store already: what the journal remembers, asked
- * after in the store. An image_ref of @request must be there. Both must outlive the call. */
-void        known_images_async  (Operations *operations, GPtrArray *disks,
-                                 const SnapshotRequest *request, GCancellable *cancellable,
-                                 GAsyncReadyCallback callback, gpointer user_data);
-/* (transfer full): upload_layer_key() -> KnownImage. AGENT_ERROR_CONFLICT for an image_ref that
- * is not there. */
-GHashTable *known_images_finish (GAsyncResult *result, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* What the store has already of the disks of a point to come. */
+typedef struct
+{
+  GHashTable *layers;           /* upload_layer_key() -> KnownImage */
+  GHashTable *bases;            /* disk name -> ImageInfo: the images that the disks came from */
+} KnownImages;
+
+void         known_images_free   (KnownImages *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (KnownImages, known_images_free)
+
+/* What the journal remembers of the layers of @disks (of Disk), asked after in the store, and the
+ * images that @request refers to. A parent that it refers to must be there. Both must outlive the
+ * call. */
+void         known_images_async  (Operations *operations, GPtrArray *disks,
+                                  const SnapshotRequest *request, GCancellable *cancellable,
+                                  GAsyncReadyCallback callback, gpointer user_data);
+/* AGENT_ERROR_CONFLICT for a parent that is not there. */
+KnownImages *known_images_finish (GAsyncResult *result,
+                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 G_END_DECLS

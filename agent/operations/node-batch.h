@@ -19,7 +19,8 @@ void node_batch_add_layer     (QmpBatch *batch, const DiskPlan *disk, const char
 /* The format node @node again; what is left out of its options goes back to its default. */
 void node_batch_reopen        (QmpBatch *batch, const DiskPlan *disk, const char *driver,
                                const char *node, const char *file_node, const char *backing_node);
-/* The active node from the file node without locks to one with them: the second half of adopting. */
+/* The active node from the file node without locks to one with them: the second half of
+ * adopting. */
 void node_batch_lock_layer    (QmpBatch *batch, const DiskPlan *disk);
 /* Success when it is gone, or is still in use. */
 void node_batch_delete        (QmpBatch *batch, const char *node);

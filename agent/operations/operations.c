@@ -4,7 +4,7 @@
 
 #include <operations/operations.h>
 
-#include "quick-backup.h"
+#include "backup.h"
 #include "snapshot.h"
 
 struct _Operations
@@ -69,6 +69,7 @@ operations_new (const Config *config, Journal *journal, Engine *engine, GuestReg
   self->guests = g_object_ref (guests);
   self->store = g_object_ref (store);
   engine_register (engine, &quick_backup_workflow, self);
+  engine_register (engine, &full_image_workflow, self);
   return self;
 }
 

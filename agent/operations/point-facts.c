@@ -2,7 +2,7 @@
 
 /* Knows how to find out what became of a point, and what an interrupted quick backup has to do. */
 
-#include "quick-backup.h"
+#include "backup.h"
 
 #include <core/error.h>
 #include <string.h>
@@ -50,7 +50,7 @@ is_active (GPtrArray *disks, const Layer *layer)
  * node name of its own, and the point is there all the same. Pure.
  */
 void
-point_facts_judge (QuickBackup *job, GPtrArray *disks)
+point_facts_judge (Backup *job, GPtrArray *disks)
 {
   guint taken = 0;
 
@@ -76,26 +76,45 @@ static void
 on_inspected (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   GTask *step = user_data;
-  QuickBackup *job = g_task_get_task_data (step);
+  Backup *job = g_task_get_task_data (step);
   g_autoptr (Inspection) inspection = NULL;
   GError *error = NULL;
 
   inspection = inspect_finish (result, &error);
   if (inspection == NULL)
     {
-      quick_backup_step_failed (step, error);
+      backup_step_failed (step, error);
       return;
     }
   point_facts_judge (job, inspection->disks);
-  quick_backup_step_done (step);
+  backup_step_done (step);
 }
 
-/* The process that the plan was made for has ended: what is left to do needs the files alone. */
-static gboolean
-is_gone_for_good (QuickBackup *job)
+/**
+ * backup_guest_is_gone:
+ * @job: a job
+ *
+ * Returns: whether the process that the plan was made for has ended, and no other is attached: what
+ *   is left to do needs the files alone
+ */
+gboolean
+backup_guest_is_gone (Backup *job)
 {
-  return job->start_time != 0
+  return (job->guest == NULL || guest_get_client (job->guest) == NULL) && job->start_time != 0
          && !guest_process_is_alive ((GPid) job->pid, (guint64) job->start_time);
+}
+
+/**
+ * backup_is_same_process:
+ * @job: a job
+ *
+ * Returns: whether the guest that is attached is the process that the plan was made for
+ */
+gboolean
+backup_is_same_process (Backup *job)
+{
+  return job->guest != NULL && guest_get_pid (job->guest) == job->pid
+         && (gint64) guest_get_start_time (job->guest) == job->start_time;
 }
 
 /**
@@ -107,7 +126,7 @@ is_gone_for_good (QuickBackup *job)
  * answer: it may have the overlays open.
  */
 void
-point_facts_ask (GTask *step, QuickBackup *job)
+point_facts_ask (GTask *step, Backup *job)
 {
   GError *error = NULL;
 
@@ -115,49 +134,42 @@ point_facts_ask (GTask *step, QuickBackup *job)
   memset (job->facts, 0, sizeof (DiskFacts) * job->disks->len);
   if (guest_require_client (job->guest, &error) != NULL)
     {
-      job->same_process = guest_get_pid (job->guest) == job->pid
-                          && (gint64) guest_get_start_time (job->guest) == job->start_time;
+      job->same_process = backup_is_same_process (job);
       g_task_set_task_data (step, job, NULL);
       inspect_async (job->guest, NULL, on_inspected, step);
     }
-  else if (is_gone_for_good (job))
+  else if (backup_guest_is_gone (job))
     {
       g_error_free (error);
       job->point = job->point_us != 0 ? POINT_TAKEN : POINT_NOT_TAKEN;
-      quick_backup_step_done (step);
+      backup_step_done (step);
     }
   else
-    quick_backup_step_failed (step, error);
+    backup_step_failed (step, error);
 }
 
 void
-quick_backup_gather_facts (GTask *step, gpointer user_data)
+backup_gather_facts (GTask *step, gpointer user_data)
 {
-  QuickBackup *job = user_data;
+  Backup *job = user_data;
 
   /* Ids of images that may have been deleted are not used again. */
   if (job->uploads->len > 0)
     job->attempt++;
-  if (job->released && job->point_us != 0)
+  if (job->released && job->point_us != 0 && !job->folds)
     {
       /* What is left to do needs no guest. */
       job->point = POINT_TAKEN;
       job->same_process = FALSE;
-      quick_backup_step_done (step);
+      backup_step_done (step);
     }
   else
     point_facts_ask (step, job);
 }
 
-static gboolean
-is_one_of (const char *step, const char *const *names)
-{
-  return step != NULL && g_strv_contains (names, step);
-}
-
 /* Where a backup goes on whose point is there. */
 static const char *
-taken_up_from (QuickBackup *job, const char *last_step, gboolean ended)
+taken_up_from (Backup *job, const char *last_step, gboolean ended)
 {
   if (strcmp (last_step, "check-quiesce") == 0 || (ended && strcmp (last_step, "record-point") == 0))
     return "check-quiesce";
@@ -165,30 +177,23 @@ taken_up_from (QuickBackup *job, const char *last_step, gboolean ended)
 }
 
 /**
- * quick_backup_decide:
+ * backup_decide_point:
  * @job: the job with its facts
- * @last_step: (nullable): the last step that had begun
+ * @last_step: the last step that had begun
  * @ended: whether it had ended
  *
- * What becomes of a quick backup that a death of ours has cut off. Before the point, all is undone;
- * after it,
- * all is finished. Pure.
+ * What becomes of a backup that was cut off about its point. Before the point, all is undone; after
+ * it, all is finished. Pure.
  *
  * Returns: the decision
  */
 Recovery
-quick_backup_decide (gpointer user_data, const char *last_step, gboolean ended)
+backup_decide_point (Backup *job, const char *last_step, gboolean ended)
 {
-  static const char *const after[] = { "create-images", "upload", NULL };
   static const char *const cleaning[] = { "delete-images", "withdraw", NULL };
-  QuickBackup *job = user_data;
 
-  if (is_one_of (last_step, after))
-    return (Recovery) { RECOVERY_RESUME, "create-images", "the point was taken and recorded" };
-  if (is_one_of (last_step, cleaning) && job->point != POINT_UNKNOWN)
+  if (g_strv_contains (cleaning, last_step) && job->point != POINT_UNKNOWN)
     return (Recovery) { RECOVERY_UNDO, NULL, "it was being undone" };
-  if (last_step == NULL || strcmp (last_step, "end-jobs") == 0)
-    return (Recovery) { RECOVERY_UNDO, NULL, "nothing had been touched yet" };
   switch (job->point)
     {
     case POINT_UNKNOWN:

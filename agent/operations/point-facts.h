@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "quick-backup.h"
+#include "backup.h"
 
 G_BEGIN_DECLS
 
-void point_facts_judge (QuickBackup *job, GPtrArray *disks);
-void point_facts_ask   (GTask *step, QuickBackup *job);
+void point_facts_judge (Backup *job, GPtrArray *disks);
+void point_facts_ask   (GTask *step, Backup *job);
 
 G_END_DECLS

@@ -4,16 +4,16 @@
  * name. All of it blocks, so each step is one trip to a worker thread, which alone touches the
  * plans meanwhile. */
 
-#include "quick-backup.h"
+#include "backup.h"
 
 #include <core/error.h>
 #include <disk/qcow2.h>
 
-typedef gboolean (*DiskWork) (QuickBackup *job, DiskPlan *disk, GError **error);
+typedef gboolean (*DiskWork) (Backup *job, DiskPlan *disk, GError **error);
 
 typedef struct
 {
-  QuickBackup *job;
+  Backup *job;
   DiskWork     work;
 } FileWork;
 
@@ -39,15 +39,15 @@ on_worked (GObject *source, GAsyncResult *result, gpointer user_data)
   FileWork *files = g_task_get_task_data (G_TASK (result));
   GError *error = NULL;
 
-  quick_backup_save_plan (files->job, operation_get_plan (files->job->operation));
+  backup_save_plan (files->job, operation_get_plan (files->job->operation));
   if (g_task_propagate_boolean (G_TASK (result), &error))
-    quick_backup_step_done (step);
+    backup_step_done (step);
   else
-    quick_backup_step_failed (step, error);
+    backup_step_failed (step, error);
 }
 
 static void
-run_on_disks (GTask *step, QuickBackup *job, DiskWork work)
+run_on_disks (GTask *step, Backup *job, DiskWork work)
 {
   g_autoptr (GTask) task = g_task_new (NULL, NULL, on_worked, step);
   FileWork *files = g_new0 (FileWork, 1);
@@ -59,7 +59,7 @@ run_on_disks (GTask *step, QuickBackup *job, DiskWork work)
 }
 
 static gboolean
-create_disk_files (QuickBackup *job, DiskPlan *disk, GError **error)
+create_disk_files (Backup *job, DiskPlan *disk, GError **error)
 {
   g_autoptr (GBytes) image = NULL;
   FileFacts facts = { 0 };
@@ -80,12 +80,12 @@ create_disk_files (QuickBackup *job, DiskPlan *disk, GError **error)
   return TRUE;
 }
 
-/* Gives the layers their names for life and makes the overlays. Whether this comes to its end or not, the
- * plan knows afterwards what is ours; only a death in it leaves that open. */
+/* Gives the layers their names for life and makes the overlays. Whether this comes to its end or
+ * not, the plan knows afterwards what is ours; only a death in it leaves that open. */
 void
-quick_backup_create_files (GTask *step, gpointer user_data)
+backup_create_files (GTask *step, gpointer user_data)
 {
-  QuickBackup *job = user_data;
+  Backup *job = user_data;
 
   job->files_known = TRUE;
   run_on_disks (step, job, create_disk_files);
@@ -100,20 +100,20 @@ publish (DiskPlan *disk, GError **error)
 }
 
 static gboolean
-publish_disk_early (QuickBackup *job, DiskPlan *disk, GError **error)
+publish_disk_early (Backup *job, DiskPlan *disk, GError **error)
 {
   return naming_needs_stop (disk->naming) || publish (disk, error);
 }
 
 /* The overlay is still empty: whoever starts from it now reads through to the layer below. */
 void
-quick_backup_publish_early (GTask *step, gpointer job)
+backup_publish_early (GTask *step, gpointer job)
 {
   run_on_disks (step, job, publish_disk_early);
 }
 
 static gboolean
-settle_disk (QuickBackup *job, DiskPlan *disk, GError **error)
+settle_disk (Backup *job, DiskPlan *disk, GError **error)
 {
   return files_settle (disk->layer, error);
 }
@@ -121,13 +121,13 @@ settle_disk (QuickBackup *job, DiskPlan *disk, GError **error)
 /* QEMU flushes in the midst of its transaction: what is dirty in the host's cache goes out
  * before that. */
 void
-quick_backup_settle_caches (GTask *step, gpointer job)
+backup_settle_caches (GTask *step, gpointer job)
 {
   run_on_disks (step, job, settle_disk);
 }
 
 static gboolean
-publish_disk_late (QuickBackup *job, DiskPlan *disk, GError **error)
+publish_disk_late (Backup *job, DiskPlan *disk, GError **error)
 {
   guint index;
 
@@ -138,15 +138,15 @@ publish_disk_late (QuickBackup *job, DiskPlan *disk, GError **error)
 /* The guest stands still: nothing it is told after this can be missing from the name. A disk
  * that has got its overlay is published whatever became of the others. */
 void
-quick_backup_publish_late (GTask *step, gpointer user_data)
+backup_publish_late (GTask *step, gpointer user_data)
 {
-  QuickBackup *job = user_data;
+  Backup *job = user_data;
 
   if (job->point == POINT_UNKNOWN)
-    quick_backup_step_failed (step, agent_error_new (AGENT_ERROR_UNAVAILABLE, NULL,
+    backup_step_failed (step, agent_error_new (AGENT_ERROR_UNAVAILABLE, NULL,
                                                      "it is not known whether QEMU took the point"));
-  else if (quick_backup_needs_stop (job))
+  else if (backup_needs_stop (job))
     run_on_disks (step, job, publish_disk_late);
   else
-    quick_backup_step_done (step);
+    backup_step_done (step);
 }

@@ -13,7 +13,7 @@
 
 typedef struct
 {
-  QuickBackup *job;
+  Backup *job;
   GTask       *step;
   char       **ids;
   guint        next;
@@ -26,9 +26,9 @@ static void
 ending_finish (Ending *self, GError *error)
 {
   if (error == NULL)
-    quick_backup_step_done (self->step);
+    backup_step_done (self->step);
   else
-    quick_backup_step_failed (self->step, guest_error_name (self->job->guest, error));
+    backup_step_failed (self->step, guest_error_name (self->job->guest, error));
   g_clear_object (&self->watched);
   g_strfreev (self->ids);
   g_free (self);
@@ -68,7 +68,7 @@ on_concluded (GObject *source, GAsyncResult *result, gpointer user_data)
       ending_finish (self, g_steal_pointer (&error));
       return;
     }
-  client = quick_backup_client (self->job, &no_link);
+  client = backup_client (self->job, &no_link);
   if (client == NULL)
     ending_finish (self, no_link);
   else
@@ -104,7 +104,7 @@ end_next (Ending *self)
       ending_finish (self, NULL);
       return;
     }
-  client = quick_backup_client (self->job, &error);
+  client = backup_client (self->job, &error);
   if (client == NULL)
     {
       ending_finish (self, error);
@@ -123,7 +123,7 @@ end_next (Ending *self)
  * @ids: ids of jobs
  */
 void
-point_jobs_end (GTask *step, QuickBackup *job, char **ids)
+point_jobs_end (GTask *step, Backup *job, char **ids)
 {
   Ending *self = g_new0 (Ending, 1);
 
@@ -134,9 +134,9 @@ point_jobs_end (GTask *step, QuickBackup *job, char **ids)
 }
 
 void
-quick_backup_end_jobs (GTask *step, gpointer user_data)
+backup_end_jobs (GTask *step, gpointer user_data)
 {
-  QuickBackup *job = user_data;
+  Backup *job = user_data;
 
   point_jobs_end (step, job, job->jobs);
 }

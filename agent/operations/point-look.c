@@ -3,7 +3,7 @@
 /* Knows what must not have changed between the plan and the point: somebody else may have resized a
  * disk, or begun to move the guest away, while files were made and jobs were waited for. */
 
-#include "quick-backup.h"
+#include "backup.h"
 
 #include <core/error.h>
 
@@ -34,7 +34,7 @@ static void
 on_inspected (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   GTask *step = user_data;
-  QuickBackup *job = g_task_get_task_data (step);
+  Backup *job = g_task_get_task_data (step);
   g_autoptr (Inspection) inspection = NULL;
   GError *error = NULL;
 
@@ -46,20 +46,20 @@ on_inspected (GObject *source, GAsyncResult *result, gpointer user_data)
     if (!check_disk (g_ptr_array_index (job->disks, i), inspection->disks, &error))
       break;
   if (error == NULL)
-    quick_backup_step_done (step);
+    backup_step_done (step);
   else
-    quick_backup_step_failed (step, error);
+    backup_step_failed (step, error);
 }
 
 void
-quick_backup_look_again (GTask *step, gpointer user_data)
+backup_look_again (GTask *step, gpointer user_data)
 {
-  QuickBackup *job = user_data;
+  Backup *job = user_data;
   GError *error = NULL;
 
-  if (quick_backup_client (job, &error) == NULL)
+  if (backup_client (job, &error) == NULL)
     {
-      quick_backup_step_failed (step, error);
+      backup_step_failed (step, error);
       return;
     }
   g_task_set_task_data (step, job, NULL);

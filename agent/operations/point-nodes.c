@@ -3,7 +3,7 @@
 /* Knows what a point needs of QEMU's block graph. The recipes, and what happens to those who leave
  * them, are told in the README beside this file. */
 
-#include "quick-backup.h"
+#include "backup.h"
 
 #include <core/error.h>
 
@@ -12,7 +12,7 @@
 
 typedef struct
 {
-  QuickBackup *job;
+  Backup *job;
   GTask       *step;
 } BatchCall;
 
@@ -23,13 +23,13 @@ on_batch (GObject *source, GAsyncResult *result, gpointer user_data)
   GError *error = NULL;
 
   if (qmp_batch_run_finish (QMP_BATCH (source), result, &error))
-    quick_backup_step_done (call->step);
+    backup_step_done (call->step);
   else
-    quick_backup_step_failed (call->step, guest_error_name (call->job->guest, error));
+    backup_step_failed (call->step, guest_error_name (call->job->guest, error));
 }
 
 static void
-run_batch (GTask *step, QuickBackup *job, QmpBatch *batch)
+run_batch (GTask *step, Backup *job, QmpBatch *batch)
 {
   GError *error = NULL;
   QmpClient *client;
@@ -37,13 +37,13 @@ run_batch (GTask *step, QuickBackup *job, QmpBatch *batch)
 
   if (qmp_batch_get_size (batch) == 0)
     {
-      quick_backup_step_done (step);
+      backup_step_done (step);
       return;
     }
-  client = quick_backup_client (job, &error);
+  client = backup_client (job, &error);
   if (client == NULL)
     {
-      quick_backup_step_failed (step, error);
+      backup_step_failed (step, error);
       return;
     }
   call = g_new0 (BatchCall, 1);
@@ -57,9 +57,9 @@ run_batch (GTask *step, QuickBackup *job, QmpBatch *batch)
  * its name for life. Two files with one inode lock each other out, so the first step over is
  * without locks. */
 void
-quick_backup_adopt_names (GTask *step, gpointer user_data)
+backup_adopt_names (GTask *step, gpointer user_data)
 {
-  QuickBackup *job = user_data;
+  Backup *job = user_data;
   g_autoptr (QmpBatch) batch = qmp_batch_new ();
 
   for (guint i = 0; i < job->disks->len; i++)
@@ -79,9 +79,9 @@ quick_backup_adopt_names (GTask *step, gpointer user_data)
 
 /* Opens the overlays beside the graph, under nothing yet. */
 void
-quick_backup_open_overlays (GTask *step, gpointer user_data)
+backup_open_overlays (GTask *step, gpointer user_data)
 {
-  QuickBackup *job = user_data;
+  Backup *job = user_data;
   g_autoptr (QmpBatch) batch = qmp_batch_new ();
 
   for (guint i = 0; i < job->disks->len; i++)
@@ -96,7 +96,7 @@ quick_backup_open_overlays (GTask *step, gpointer user_data)
 
 /* NULL when no disk takes its overlay in the transaction. */
 static JsonNode *
-transaction_args (QuickBackup *job)
+transaction_args (Backup *job)
 {
   g_autoptr (JsonArray) actions = json_array_new ();
   JsonNode *list;
@@ -122,7 +122,7 @@ transaction_args (QuickBackup *job)
 
 /* Notes that the overlay is on top now; with the last one the point is there. */
 void
-quick_backup_note_overlay (QuickBackup *job, guint index)
+backup_note_overlay (Backup *job, guint index)
 {
   gboolean all = TRUE;
 
@@ -138,14 +138,14 @@ quick_backup_note_overlay (QuickBackup *job, guint index)
   job->point = POINT_TAKEN;
   job->point_us = g_get_real_time ();
   job->frozen = job->quiesce != NULL && quiesce_still_frozen (job->quiesce);
-  quick_backup_save_plan (job, operation_get_plan (job->operation));
+  backup_save_plan (job, operation_get_plan (job->operation));
 }
 
 static void
 on_transaction (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   g_autofree BatchCall *call = user_data;
-  QuickBackup *job = call->job;
+  Backup *job = call->job;
   g_autoptr (JsonNode) reply = NULL;
   GError *error = NULL;
 
@@ -155,20 +155,20 @@ on_transaction (GObject *source, GAsyncResult *result, gpointer user_data)
       /* Anything but a plain no may have happened all the same. */
       if (!guest_error_is_refusal (error))
         job->point = POINT_UNKNOWN;
-      quick_backup_step_failed (call->step, guest_error_name (job->guest, error));
+      backup_step_failed (call->step, guest_error_name (job->guest, error));
       return;
     }
   for (guint i = 0; i < job->disks->len; i++)
     if (((DiskPlan *) g_ptr_array_index (job->disks, i))->naming != NAMING_SWAP)
-      quick_backup_note_overlay (job, i);
-  quick_backup_step_done (call->step);
+      backup_note_overlay (job, i);
+  backup_step_done (call->step);
 }
 
 /* The point: all overlays go on top in one drained section. */
 void
-quick_backup_take_point (GTask *step, gpointer user_data)
+backup_take_point (GTask *step, gpointer user_data)
 {
-  QuickBackup *job = user_data;
+  Backup *job = user_data;
   JsonNode *args;
   GError *error = NULL;
   QmpClient *client;
@@ -176,20 +176,20 @@ quick_backup_take_point (GTask *step, gpointer user_data)
 
   if (job->quiesce_policy == QUIESCE_REQUIRE && !quiesce_still_frozen (job->quiesce))
     {
-      quick_backup_step_failed (step, agent_error_new (AGENT_ERROR_GUEST, NULL,
+      backup_step_failed (step, agent_error_new (AGENT_ERROR_GUEST, NULL,
                                 "the guest's filesystems did not stay frozen until the point"));
       return;
     }
-  client = quick_backup_client (job, &error);
+  client = backup_client (job, &error);
   if (client == NULL)
     {
-      quick_backup_step_failed (step, error);
+      backup_step_failed (step, error);
       return;
     }
   args = transaction_args (job);
   if (args == NULL)
     {
-      quick_backup_step_done (step);
+      backup_step_done (step);
       return;
     }
   call = g_new0 (BatchCall, 1);
@@ -223,9 +223,9 @@ finish_swap (QmpBatch *batch, const DiskPlan *disk, const char *operation, guint
  * of the old node. Nodes that -drive made go by themselves; a user's own stay until they are
  * deleted. What has been done already, as a restart may find it, is left alone. */
 void
-quick_backup_rename_layers (GTask *step, gpointer user_data)
+backup_rename_layers (GTask *step, gpointer user_data)
 {
-  QuickBackup *job = user_data;
+  Backup *job = user_data;
   g_autoptr (QmpBatch) batch = qmp_batch_new ();
 
   for (guint i = 0; i < job->disks->len; i++)

@@ -4,7 +4,7 @@
  * agent, its CPUs by `stop`. The CPUs are stopped only where the name invariant needs it
  * (NAMING_STOP). */
 
-#include "quick-backup.h"
+#include "backup.h"
 
 #include <core/error.h>
 
@@ -14,37 +14,37 @@ static void
 on_frozen (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   GTask *step = user_data;
-  QuickBackup *job = g_task_get_task_data (step);
+  Backup *job = g_task_get_task_data (step);
   GError *error = NULL;
 
   if (quiesce_freeze_finish (AGENT_QUIESCE (source), result, &error) >= 0)
-    quick_backup_step_done (step);
+    backup_step_done (step);
   else if (job->quiesce_policy == QUIESCE_REQUIRE)
-    quick_backup_step_failed (step, error);
+    backup_step_failed (step, error);
   else
     {
       json_object_set_string_member (operation_get_result (job->operation), "quiesce_error",
                                      error->message);
       g_error_free (error);
-      quick_backup_step_done (step);
+      backup_step_done (step);
     }
 }
 
 void
-quick_backup_freeze (GTask *step, gpointer user_data)
+backup_freeze (GTask *step, gpointer user_data)
 {
-  QuickBackup *job = user_data;
+  Backup *job = user_data;
   const Config *config = operations_get_config (job->operations);
 
   job->window_us = g_get_monotonic_time ();
   if (job->quiesce_policy == QUIESCE_NONE)
     {
-      quick_backup_step_done (step);
+      backup_step_done (step);
       return;
     }
   if (job->guest == NULL)
     {
-      quick_backup_step_failed (step, agent_error_new (AGENT_ERROR_UNAVAILABLE, NULL,
+      backup_step_failed (step, agent_error_new (AGENT_ERROR_UNAVAILABLE, NULL,
                                                        "the guest is not attached any more"));
       return;
     }
@@ -58,18 +58,18 @@ quick_backup_freeze (GTask *step, gpointer user_data)
 static void
 run_state_is_set (QmpClient *client, GAsyncResult *result, GTask *step, gboolean resumed)
 {
-  QuickBackup *job = g_task_get_task_data (step);
+  Backup *job = g_task_get_task_data (step);
   g_autoptr (JsonNode) reply = NULL;
   GError *error = NULL;
 
   reply = qmp_client_execute_finish (client, result, &error);
   if (reply == NULL)
     {
-      quick_backup_step_failed (step, guest_error_name (job->guest, error));
+      backup_step_failed (step, guest_error_name (job->guest, error));
       return;
     }
   job->resumed = resumed;
-  quick_backup_step_done (step);
+  backup_step_done (step);
 }
 
 static void
@@ -85,14 +85,14 @@ on_continued (GObject *source, GAsyncResult *result, gpointer step)
 }
 
 static void
-set_run_state (GTask *step, QuickBackup *job, const char *command, GAsyncReadyCallback callback)
+set_run_state (GTask *step, Backup *job, const char *command, GAsyncReadyCallback callback)
 {
   GError *error = NULL;
-  QmpClient *client = quick_backup_client (job, &error);
+  QmpClient *client = backup_client (job, &error);
 
   if (client == NULL)
     {
-      quick_backup_step_failed (step, error);
+      backup_step_failed (step, error);
       return;
     }
   g_task_set_task_data (step, job, NULL);
@@ -101,23 +101,23 @@ set_run_state (GTask *step, QuickBackup *job, const char *command, GAsyncReadyCa
 }
 
 void
-quick_backup_stop (GTask *step, gpointer user_data)
+backup_stop (GTask *step, gpointer user_data)
 {
-  QuickBackup *job = user_data;
+  Backup *job = user_data;
 
   job->resumed = TRUE;
   /* Its owner may have paused or resumed it since the plan was made. */
   if (job->guest != NULL)
     job->was_running = g_strcmp0 (guest_get_run_state (job->guest), "running") == 0;
-  if (quick_backup_needs_stop (job))
+  if (backup_needs_stop (job))
     set_run_state (step, job, "stop", on_stopped);
   else
-    quick_backup_step_done (step);
+    backup_step_done (step);
 }
 
 /* Whether the guest may write on: not before its published name is the file it writes to. */
 static gboolean
-names_are_right (QuickBackup *job, GError **error)
+names_are_right (Backup *job, GError **error)
 {
   for (guint i = 0; i < job->disks->len; i++)
     {
@@ -145,16 +145,16 @@ names_are_right (QuickBackup *job, GError **error)
 /* After a restart of ours, "we stopped it" is believed only of the very process that the plan was
  * made for. */
 void
-quick_backup_cont (GTask *step, gpointer user_data)
+backup_cont (GTask *step, gpointer user_data)
 {
-  QuickBackup *job = user_data;
+  Backup *job = user_data;
   GError *error = NULL;
 
-  job->resumed = !job->was_running || !quick_backup_needs_stop (job) || !job->same_process;
+  job->resumed = !job->was_running || !backup_needs_stop (job) || !job->same_process;
   if (job->resumed)
-    quick_backup_step_done (step);
+    backup_step_done (step);
   else if (!names_are_right (job, &error))
-    quick_backup_step_failed (step, error);
+    backup_step_failed (step, error);
   else
     set_run_state (step, job, "cont", on_continued);
 }
@@ -162,35 +162,36 @@ quick_backup_cont (GTask *step, gpointer user_data)
 /* The policy is kept to the end: nothing goes up as consistent that may not be. The point stays,
  * told as not quiesced. */
 void
-quick_backup_check_quiesce (GTask *step, gpointer user_data)
+backup_check_quiesce (GTask *step, gpointer user_data)
 {
-  QuickBackup *job = user_data;
+  Backup *job = user_data;
 
   if (job->frozen)
-    quick_backup_step_done (step);
+    backup_step_done (step);
   else
-    quick_backup_step_failed (step, agent_error_new (AGENT_ERROR_GUEST,
+    backup_step_failed (step, agent_error_new (AGENT_ERROR_GUEST,
                               "the point stays, as one that was not quiesced",
                               "the guest's filesystems did not stay frozen until the point"));
 }
 
-/* The end of the window: how long the guest may have stood still, and that nothing of it is left to do. */
+/* The end of the window: how long the guest may have stood still, and that nothing of it is left
+ * to do. */
 static void
-close_window (GTask *step, QuickBackup *job)
+close_window (GTask *step, Backup *job)
 {
   if (job->window_us != 0)
     json_object_set_int_member (operation_get_result (job->operation), "frozen_us",
                                 g_get_monotonic_time () - job->window_us);
   job->released = job->resumed;
-  quick_backup_save_plan (job, operation_get_plan (job->operation));
-  quick_backup_step_done (step);
+  backup_save_plan (job, operation_get_plan (job->operation));
+  backup_step_done (step);
 }
 
 static void
 on_thawed (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   GTask *step = user_data;
-  QuickBackup *job = g_task_get_task_data (step);
+  Backup *job = g_task_get_task_data (step);
   GError *error = NULL;
 
   /* Only the thaw tells whether somebody in the guest had thawed before it; to be asked of whom
@@ -200,14 +201,14 @@ on_thawed (GObject *source, GAsyncResult *result, gpointer user_data)
   if (quiesce_thaw_finish (AGENT_QUIESCE (source), result, &error))
     close_window (step, job);
   else
-    quick_backup_step_failed (step, error);
+    backup_step_failed (step, error);
 }
 
 /* Also after a restart, when this process has frozen nothing but the one before may have. */
 void
-quick_backup_thaw (GTask *step, gpointer user_data)
+backup_thaw (GTask *step, gpointer user_data)
 {
-  QuickBackup *job = user_data;
+  Backup *job = user_data;
   const Config *config = operations_get_config (job->operations);
 
   if (job->quiesce_policy != QUIESCE_NONE && job->quiesce == NULL && job->guest != NULL

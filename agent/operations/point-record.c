@@ -2,7 +2,7 @@
 
 /* Knows how a point, once taken, is written down. */
 
-#include "quick-backup.h"
+#include "backup.h"
 
 #include <core/error.h>
 
@@ -10,7 +10,7 @@
 
 /* When a death of ours has lost the moment: the last write of the frozen layers cannot be later. */
 static gint64
-last_write_us (QuickBackup *job)
+last_write_us (Backup *job)
 {
   gint64 last = 0;
 
@@ -25,8 +25,23 @@ last_write_us (QuickBackup *job)
   return last;
 }
 
+/* What a layer is known by that nobody has written to since. */
 static void
-tell_result (QuickBackup *job)
+note_layers (Backup *job)
+{
+  for (guint i = 0; i < job->disks->len; i++)
+    {
+      DiskPlan *disk = g_ptr_array_index (job->disks, i);
+      FileFacts facts = { 0 };
+
+      if (disk->layer_mtime_ns == 0 && files_look (disk->layer, &facts, NULL)
+          && !facts.block_device)
+        disk->layer_mtime_ns = facts.mtime_ns;
+    }
+}
+
+static void
+tell_result (Backup *job)
 {
   JsonObject *result = operation_get_result (job->operation);
   g_autoptr (JsonArray) disks = json_array_new ();
@@ -50,24 +65,27 @@ tell_result (QuickBackup *job)
 }
 
 void
-quick_backup_record_point (GTask *step, gpointer user_data)
+backup_record_point (GTask *step, gpointer user_data)
 {
-  QuickBackup *job = user_data;
+  Backup *job = user_data;
   GError *error = NULL;
 
   if (job->point == POINT_TAKEN && job->point_us == 0)
     job->point_us = last_write_us (job);
   if (job->point == POINT_UNKNOWN)
-    quick_backup_step_failed (step, agent_error_new (AGENT_ERROR_UNAVAILABLE, NULL,
+    backup_step_failed (step, agent_error_new (AGENT_ERROR_UNAVAILABLE, NULL,
                                                      "it is not known whether QEMU took the point"));
   else if (job->point == POINT_NOT_TAKEN)
-    quick_backup_step_done (step);
-  else if (points_record (operations_get_journal (job->operations), job, &error))
+    backup_step_done (step);
+  /* What is folded back is no point that stays. */
+  else if (job->folds || points_record (operations_get_journal (job->operations), job, &error))
     {
       tell_result (job);
-      quick_backup_save_plan (job, operation_get_plan (job->operation));
-      quick_backup_step_done (step);
+      if (job->folds)
+        note_layers (job);
+      backup_save_plan (job, operation_get_plan (job->operation));
+      backup_step_done (step);
     }
   else
-    quick_backup_step_failed (step, error);
+    backup_step_failed (step, error);
 }

@@ -5,7 +5,7 @@
  * layer opened as `disk` onto the overlay over the same layer opened by its name for life. Once
  * in the life of a QEMU process; 7 to 20 ms a disk. */
 
-#include "quick-backup.h"
+#include "backup.h"
 
 #include <core/error.h>
 
@@ -16,7 +16,7 @@
 
 typedef struct
 {
-  QuickBackup *job;
+  Backup *job;
   GTask       *step;
   guint        next;
   char        *job_id;
@@ -29,9 +29,9 @@ static void
 swap_finish (Swap *self, GError *error)
 {
   if (error == NULL)
-    quick_backup_step_done (self->step);
+    backup_step_done (self->step);
   else
-    quick_backup_step_failed (self->step, guest_error_name (self->job->guest, error));
+    backup_step_failed (self->step, guest_error_name (self->job->guest, error));
   g_clear_object (&self->mirror);
   g_free (self->job_id);
   g_free (self);
@@ -54,7 +54,7 @@ on_dismissed (GObject *source, GAsyncResult *result, gpointer user_data)
       swap_finish (self, error);
       return;
     }
-  quick_backup_note_overlay (self->job, self->next);
+  backup_note_overlay (self->job, self->next);
   self->next++;
   swap_next (self);
 }
@@ -68,7 +68,7 @@ on_swapped (GObject *source, GAsyncResult *result, gpointer user_data)
   QmpClient *client = NULL;
 
   if (qmp_job_await_finish (QMP_JOB (source), result, &error))
-    client = quick_backup_client (self->job, &error);
+    client = backup_client (self->job, &error);
   if (client == NULL)
     {
       /* After a mere refusal the device is where it was. */
@@ -110,7 +110,7 @@ on_ready (GObject *source, GAsyncResult *result, gpointer user_data)
   QmpClient *client = NULL;
 
   if (qmp_job_await_finish (QMP_JOB (source), result, &error))
-    client = quick_backup_client (self->job, &error);
+    client = backup_client (self->job, &error);
   if (client == NULL)
     swap_finish (self, error);
   else
@@ -133,7 +133,7 @@ on_mirroring (GObject *source, GAsyncResult *result, gpointer user_data)
 static void
 swap_next (Swap *self)
 {
-  QuickBackup *job = self->job;
+  Backup *job = self->job;
   g_autoptr (QmpBatch) batch = qmp_batch_new ();
   GError *error = NULL;
   QmpClient *client;
@@ -145,7 +145,7 @@ swap_next (Swap *self)
       swap_finish (self, NULL);
       return;
     }
-  client = quick_backup_client (job, &error);
+  client = backup_client (job, &error);
   if (client == NULL)
     {
       swap_finish (self, error);
@@ -171,7 +171,7 @@ swap_next (Swap *self)
 }
 
 void
-quick_backup_swap_disks (GTask *step, gpointer user_data)
+backup_swap_disks (GTask *step, gpointer user_data)
 {
   Swap *self = g_new0 (Swap, 1);
 

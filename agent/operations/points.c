@@ -35,7 +35,7 @@ record_disk (Journal *journal, const char *point, const DiskPlan *disk, GError *
  * Returns: whether the point is written
  */
 gboolean
-points_record (Journal *journal, QuickBackup *job, GError **error)
+points_record (Journal *journal, Backup *job, GError **error)
 {
   JsonObject *request = operation_get_request (job->operation);
   JsonNode *metadata = json_object_get_member (request, "metadata");
@@ -50,7 +50,11 @@ points_record (Journal *journal, QuickBackup *job, GError **error)
                       "sssisij", id, operation_get_guest (job->operation), job->name,
                       job->point_us, id, (gint64) job->frozen, metadata);
   for (guint i = 0; ok && i < job->disks->len; i++)
-    ok = record_disk (journal, id, g_ptr_array_index (job->disks, i), error);
+    {
+      const DiskPlan *disk = g_ptr_array_index (job->disks, i);
+
+      ok = disk->is_no_point || record_disk (journal, id, disk, error);
+    }
   if (ok)
     return journal_commit (journal, error);
   journal_rollback (journal);

@@ -3,14 +3,14 @@
 
 #include <core/journal.h>
 
-#include "quick-backup.h"
+#include "backup.h"
 
 G_BEGIN_DECLS
 
 /* The points that have been taken: rows of the journal. */
 
 /* Writes down the point of @job, once however often it is asked. */
-gboolean  points_record    (Journal *journal, QuickBackup *job,
+gboolean  points_record    (Journal *journal, Backup *job,
                             GError **error) G_GNUC_WARN_UNUSED_RESULT;
 gboolean  points_set_image (Journal *journal, const char *point, const char *disk,
                             const char *image_id, GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -27,7 +27,8 @@ operations_snapshot_async (Operations *self, Guest *guest, JsonObject *request,
                            const char *idempotency_key, GCancellable *cancellable,
                            GAsyncReadyCallback callback, gpointer user_data)
 {
-  snapshot_prepare_async (self, guest, request, idempotency_key, cancellable, callback, user_data);
+  snapshot_prepare_async (self, guest, REQUEST_SNAPSHOT, request, idempotency_key, cancellable,
+                          callback, user_data);
 }
 
 /**
@@ -42,6 +43,41 @@ operations_snapshot_async (Operations *self, Guest *guest, JsonObject *request,
  */
 Operation *
 operations_snapshot_finish (Operations *self, GAsyncResult *result, GError **error)
+{
+  return snapshot_prepare_finish (result, error);
+}
+
+/**
+ * operations_image_async:
+ * @self: the operations
+ * @guest: the guest
+ * @request: the request's body
+ * @idempotency_key: (nullable): a repeat with the same key gives the same operation
+ * @cancellable: (nullable)
+ * @callback: called with the result
+ * @user_data: for @callback
+ *
+ * Takes a full image: of the guest's first disk, or of those that the request names.
+ */
+void
+operations_image_async (Operations *self, Guest *guest, JsonObject *request,
+                        const char *idempotency_key, GCancellable *cancellable,
+                        GAsyncReadyCallback callback, gpointer user_data)
+{
+  snapshot_prepare_async (self, guest, REQUEST_IMAGE, request, idempotency_key, cancellable,
+                          callback, user_data);
+}
+
+/**
+ * operations_image_finish:
+ * @self: the operations
+ * @result: the result
+ * @error: return location: as operations_snapshot_finish()
+ *
+ * Returns: (transfer full): the operation, running
+ */
+Operation *
+operations_image_finish (Operations *self, GAsyncResult *result, GError **error)
 {
   return snapshot_prepare_finish (result, error);
 }

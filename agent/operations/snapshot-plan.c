@@ -115,7 +115,7 @@ snapshot_select (GPtrArray *disks, const SnapshotRequest *request, GError **erro
         {
           Disk *disk = g_ptr_array_index (disks, i);
 
-          if (disk->skipped == NULL)
+          if (disk->skipped == NULL && (chosen->len == 0 || !request->first_disk))
             g_ptr_array_add (chosen, disk);
         }
       if (chosen->len == 0)
@@ -362,10 +362,13 @@ static const Field disk_plan_fields[] = {
   FIELD (DiskPlan, layer_linked, FIELD_BOOLEAN),
   FIELD (DiskPlan, layer_dev, FIELD_INT64),
   FIELD (DiskPlan, layer_ino, FIELD_INT64),
+  FIELD (DiskPlan, layer_mtime_ns, FIELD_INT64),
   FIELD (DiskPlan, overlay, FIELD_STRING),
   FIELD (DiskPlan, backing_name, FIELD_STRING),
   FIELD (DiskPlan, overlay_dev, FIELD_INT64),
   FIELD (DiskPlan, overlay_ino, FIELD_INT64),
+  FIELD (DiskPlan, folded, FIELD_BOOLEAN),
+  FIELD (DiskPlan, is_no_point, FIELD_BOOLEAN),
   FIELD (DiskPlan, overlay_node, FIELD_STRING),
   FIELD (DiskPlan, overlay_file_node, FIELD_STRING),
   FIELD (DiskPlan, layer_node, FIELD_STRING),

@@ -51,11 +51,15 @@ typedef struct
   gboolean layer_linked;        /* and was given by us */
   gint64   layer_dev;
   gint64   layer_ino;
+  gint64   layer_mtime_ns;      /* at the point, when it is to be folded back */
 
   char    *overlay;
   char    *backing_name;        /* as the overlay's header says it */
   gint64   overlay_dev;         /* 0 until it is made */
   gint64   overlay_ino;
+
+  gboolean folded;              /* it is done, and the overlay is gone */
+  gboolean is_no_point;         /* the layer holds what came after the point too */
 
   char    *overlay_node;        /* our nodes, named after the operation */
   char    *overlay_file_node;
@@ -82,8 +86,8 @@ typedef struct
 GPtrArray *snapshot_select     (GPtrArray *disks, const SnapshotRequest *request,
                                 GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* @entries: what names_list() says of the disk's published name. Pure. AGENT_ERROR_CONFLICT when this
- * QEMU offers no way to keep the name right. */
+/* @entries: what names_list() says of the disk's published name. Pure. AGENT_ERROR_CONFLICT when
+ * this QEMU offers no way to keep the name right. */
 DiskPlan  *snapshot_plan_disk  (Disk *disk, guint index, GPtrArray *entries,
                                 const SnapshotRequest *request, const char *guest,
                                 const char *operation, const PeerLimits *limits,

@@ -8,16 +8,23 @@
 #include <string.h>
 
 #define NAME_BYTES_MAX 255
-#define METADATA_MAX 100        /* a store takes 128 properties, some of which are ours */
+#define METADATA_MAX 128        /* as Nova; image_properties_check() counts ours with them */
 #define METADATA_BYTES_MAX 255
 #define DISKS_MAX 256
+#define SECONDS_MAX (24 * 60 * 60)
 
 static const char *const quiesce_words[] = { "none", "try", "require", NULL };
-static const char *const image_words[] = { "none", "layer", NULL };
+static const char *const image_words[] = { "none", "layer", "full", NULL };
+static const char *const format_words[] = { "qcow2", "raw", NULL };
+static const char *const late_words[] = { "stop", "throttle", "leave", NULL };
 static const char *const parents_words[] = { "upload", "require", "ignore", NULL };
-static const char *const members[] = {
-  "name", "disks", "quiesce", "image", "parents", "metadata", "allow_format_change", "end_jobs",
-  "overlay_folder", "image_ref", NULL
+static const char *const snapshot_members[] = {
+  "name", "disks", "quiesce", "image", "format", "parents", "metadata", "allow_format_change",
+  "end_jobs", "overlay_folder", "image_ref", NULL
+};
+static const char *const image_members[] = {
+  "name", "disks", "quiesce", "format", "metadata", "allow_format_change", "end_jobs",
+  "overlay_folder", "image_ref", "deadline", "on_deadline", NULL
 };
 
 void
@@ -27,6 +34,7 @@ snapshot_request_free (SnapshotRequest *self)
     return;
   g_free (self->name);
   g_strfreev (self->disks);
+  g_free (self->format);
   g_clear_pointer (&self->metadata, json_object_unref);
   g_free (self->overlay_folder);
   g_clear_pointer (&self->image_refs, g_hash_table_unref);
@@ -94,20 +102,45 @@ parse_word (JsonObject *json, const char *member, const char *const *words, cons
 }
 
 static gboolean
-parse_disks (JsonObject *json, char ***disks, GError **error)
+parse_seconds (JsonObject *json, const char *member, gint64 *seconds, GError **error)
+{
+  JsonNode *node = json_object_get_member (json, member);
+
+  if (node == NULL || JSON_NODE_HOLDS_NULL (node))
+    return TRUE;
+  if (!is_type (node, G_TYPE_INT64) || json_node_get_int (node) < 1
+      || json_node_get_int (node) > SECONDS_MAX)
+    {
+      agent_set_error (error, AGENT_ERROR_INVALID, NULL,
+                       "\"%s\" must be a number of seconds from 1 to %d", member, SECONDS_MAX);
+      return FALSE;
+    }
+  *seconds = json_node_get_int (node);
+  return TRUE;
+}
+
+/* A list of names, or "all". */
+static gboolean
+parse_disks (JsonObject *json, SnapshotRequest *self, GError **error)
 {
   JsonNode *node = json_object_get_member (json, "disks");
   g_autoptr (GStrvBuilder) names = g_strv_builder_new ();
   JsonArray *array;
 
+  self->first_disk = self->kind == REQUEST_IMAGE;
   if (node == NULL || JSON_NODE_HOLDS_NULL (node))
     return TRUE;
+  if (is_type (node, G_TYPE_STRING) && strcmp (json_node_get_string (node), "all") == 0)
+    {
+      self->first_disk = FALSE;
+      return TRUE;
+    }
   array = JSON_NODE_HOLDS_ARRAY (node) ? json_node_get_array (node) : NULL;
   if (array == NULL || json_array_get_length (array) == 0
       || json_array_get_length (array) > DISKS_MAX)
     {
-      agent_set_error (error, AGENT_ERROR_INVALID, "leave it out to take all writable disks",
-                       "\"disks\" must be a list of 1 to %d names", DISKS_MAX);
+      agent_set_error (error, AGENT_ERROR_INVALID, "\"all\" takes all writable disks",
+                       "\"disks\" must be \"all\", or a list of 1 to %d names", DISKS_MAX);
       return FALSE;
     }
   for (guint i = 0; i < json_array_get_length (array); i++)
@@ -121,7 +154,7 @@ parse_disks (JsonObject *json, char ***disks, GError **error)
         }
       g_strv_builder_add (names, json_node_get_string (element));
     }
-  *disks = g_strv_builder_end (names);
+  self->disks = g_strv_builder_end (names);
   return TRUE;
 }
 
@@ -225,7 +258,7 @@ wrong:
 }
 
 static gboolean
-refuse_unknown_members (JsonObject *json, GError **error)
+refuse_unknown_members (JsonObject *json, const char *const *members, GError **error)
 {
   g_autoptr (GList) names = json_object_get_members (json);
 
@@ -243,16 +276,18 @@ refuse_unknown_members (JsonObject *json, GError **error)
 }
 
 static char *
-default_name (void)
+default_name (RequestKind kind)
 {
   g_autoptr (GDateTime) now = g_date_time_new_now_utc ();
 
-  return g_date_time_format (now, "snapshot-%Y%m%d-%H%M%SZ");
+  return g_date_time_format (now, kind == REQUEST_IMAGE ? "image-%Y%m%d-%H%M%SZ"
+                                                        : "snapshot-%Y%m%d-%H%M%SZ");
 }
 
 /**
  * snapshot_request_parse:
  * @json: the request's body
+ * @kind: what is asked for
  * @config: the daemon's defaults
  * @guest: the guest's settings, which stand where the request is silent
  * @error: return location; AGENT_ERROR_INVALID names the member and what it may be
@@ -260,14 +295,16 @@ default_name (void)
  * Returns: (transfer full): the request
  */
 SnapshotRequest *
-snapshot_request_parse (JsonObject *json, const Config *config, const GuestConfig *guest,
-                        GError **error)
+snapshot_request_parse (JsonObject *json, RequestKind kind, const Config *config,
+                        const GuestConfig *guest, GError **error)
 {
   g_autoptr (SnapshotRequest) self = g_new0 (SnapshotRequest, 1);
-  guint quiesce, image, parents;
+  guint quiesce, image, format, parents, late;
   GHashTableIter iter;
   gpointer disk, ref;
 
+  self->kind = kind;
+  self->deadline_s = config->converge_deadline_s;
   self->allow_format_change = guest->allow_format_change;
   self->overlay_folder = g_strdup (guest->overlay_folder);
   self->image_refs = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
@@ -278,11 +315,16 @@ snapshot_request_parse (JsonObject *json, const Config *config, const GuestConfi
         g_hash_table_replace (self->image_refs, g_strdup (disk), g_strdup (ref));
     }
 
-  if (!refuse_unknown_members (json, error)
+  if (!refuse_unknown_members (json, kind == REQUEST_IMAGE ? image_members : snapshot_members,
+                               error)
       || !parse_text (json, "name", &self->name, error)
-      || !parse_disks (json, &self->disks, error)
+      || !parse_disks (json, self, error)
       || !parse_word (json, "quiesce", quiesce_words, config->quiesce, &quiesce, error)
-      || !parse_word (json, "image", image_words, "layer", &image, error)
+      || !parse_word (json, "image", image_words, kind == REQUEST_IMAGE ? "full" : "layer", &image,
+                      error)
+      || !parse_word (json, "format", format_words, config->image_format, &format, error)
+      || !parse_seconds (json, "deadline", &self->deadline_s, error)
+      || !parse_word (json, "on_deadline", late_words, config->on_deadline, &late, error)
       || !parse_word (json, "parents", parents_words, config->parents, &parents, error)
       || !parse_metadata (json, &self->metadata, error)
       || !parse_flag (json, "allow_format_change", &self->allow_format_change, error)
@@ -292,10 +334,19 @@ snapshot_request_parse (JsonObject *json, const Config *config, const GuestConfi
     return NULL;
 
   self->quiesce = quiesce;
-  self->upload = image == 1;
+  if (json_object_has_member (json, "format") && image != IMAGE_FULL)
+    {
+      agent_set_error (error, AGENT_ERROR_INVALID, "ask for a full image (image: full)",
+                       "\"format\" is of use for a full image only: a layer goes up as it is");
+      return NULL;
+    }
+
+  self->image = image;
+  self->format = g_strdup (format_words[format]);
+  self->late_policy = late;
   self->parents = parents;
   if (self->name == NULL)
-    self->name = default_name ();
+    self->name = default_name (kind);
   if (*self->name == '\0' || strlen (self->name) > NAME_BYTES_MAX)
     {
       agent_set_error (error, AGENT_ERROR_INVALID, NULL, "\"name\" must have 1 to %d bytes",

@@ -10,14 +10,16 @@
 #include <string.h>
 
 #include "guest-errors.h"
+#include "image-properties.h"
 #include "inspect.h"
 #include "known-images.h"
-#include "quick-backup.h"
+#include "backup.h"
 
 typedef struct
 {
   Operations      *operations;
   Guest           *guest;
+  RequestKind      kind;
   JsonObject      *request_json;
   char            *idempotency_key;
   gboolean         holds_key;   /* it is the one that others with this key wait for */
@@ -28,7 +30,7 @@ typedef struct
   Inspection      *inspection;
   GPtrArray       *chosen;      /* of Disk, of the inspection */
   GPtrArray       *entries;     /* of GPtrArray of NamesEntry, beside @chosen */
-  GHashTable      *known;       /* layer key -> KnownImage */
+  KnownImages     *known;
 } Preparation;
 
 static void prepare (GTask *task);
@@ -63,7 +65,7 @@ preparation_free (Preparation *self)
   inspection_free (self->inspection);
   g_clear_pointer (&self->chosen, g_ptr_array_unref);
   g_ptr_array_unref (self->entries);
-  g_clear_pointer (&self->known, g_hash_table_unref);
+  known_images_free (self->known);
   g_free (self);
 }
 
@@ -155,10 +157,34 @@ collect_jobs (Preparation *self, GStrvBuilder *ending, GError **error)
 
 /* --- the plan --- */
 
-static QuickBackup *
+static gboolean
+plan_uploads (Preparation *self, Disk *disk, const DiskPlan *plan, GPtrArray *uploads,
+              GError **error)
+{
+  const SnapshotRequest *request = self->request;
+  const char *guest = guest_get_id (self->guest);
+  const ImageInfo *base = g_hash_table_lookup (self->known->bases, disk->name);
+  g_autofree char *name = self->chosen->len == 1
+    ? g_strdup (request->name) : g_strdup_printf ("%s/%s", request->name, disk->name);
+
+  if (request->image == IMAGE_NONE)
+    return TRUE;
+  if (request->image == IMAGE_LAYER
+      ? !upload_plan_disk (disk, plan->layer, request, guest, name, self->id, self->known->layers,
+                           uploads, error)
+      : !upload_plan_full (disk, plan->layer, request, name, self->id, uploads, error))
+    return FALSE;
+  /* The point's own comes last. */
+  if (base != NULL)
+    upload_plan_inherit (g_ptr_array_index (uploads, uploads->len - 1), base);
+  return image_properties_check (g_ptr_array_index (uploads, uploads->len - 1), request->metadata,
+                                 error);
+}
+
+static Backup *
 make_plan (Preparation *self, GError **error)
 {
-  g_autoptr (QuickBackup) job = quick_backup_new ();
+  g_autoptr (Backup) job = backup_new ();
   g_autoptr (GStrvBuilder) ending = g_strv_builder_new ();
   const char *guest = guest_get_id (self->guest);
   PeerLimits limits = {
@@ -174,29 +200,30 @@ make_plan (Preparation *self, GError **error)
   job->was_running = g_strcmp0 (guest_get_run_state (self->guest), "running") == 0;
   job->pid = guest_get_pid (self->guest);
   job->start_time = (gint64) guest_get_start_time (self->guest);
-  job->boot_id = quick_backup_dup_boot_id ();
+  job->boot_id = backup_dup_boot_id ();
+  job->folds = self->kind == REQUEST_IMAGE;
+  job->late_policy = limits.cannot_stop ? LATE_LEAVE : self->request->late_policy;
+  job->deadline_s = self->request->deadline_s;
 
   for (guint i = 0; i < self->chosen->len; i++)
     {
       Disk *disk = g_ptr_array_index (self->chosen, i);
       DiskPlan *plan = snapshot_plan_disk (disk, i, g_ptr_array_index (self->entries, i),
-                                           self->request, guest, self->id,
-                                           &limits, error);
-      g_autofree char *image_name = NULL;
+                                           self->request, guest, self->id, &limits, error);
 
       if (plan == NULL)
         return NULL;
       g_ptr_array_add (job->disks, plan);
-      if (!self->request->upload)
-        continue;
-      image_name = self->chosen->len == 1 ? g_strdup (self->request->name)
-                                          : g_strdup_printf ("%s/%s", self->request->name,
-                                                             disk->name);
-      if (!upload_plan_disk (disk, plan->layer, self->request, guest, image_name, self->id,
-                             self->known, job->uploads, error))
+      if (!plan_uploads (self, disk, plan, job->uploads, error))
         return NULL;
     }
   return g_steal_pointer (&job);
+}
+
+static const Workflow *
+workflow_of (RequestKind kind)
+{
+  return kind == REQUEST_IMAGE ? &full_image_workflow : &quick_backup_workflow;
 }
 
 static void
@@ -204,7 +231,7 @@ submit (GTask *task)
 {
   Preparation *self = g_task_get_task_data (task);
   g_autoptr (JsonObject) plan = json_object_new ();
-  g_autoptr (QuickBackup) job = NULL;
+  g_autoptr (Backup) job = NULL;
   GError *error = NULL;
   Operation *operation;
 
@@ -214,10 +241,10 @@ submit (GTask *task)
       g_task_return_error (task, error);
       return;
     }
-  quick_backup_save_plan (job, plan);
-  operation = engine_submit (operations_get_engine (self->operations), quick_backup_workflow.kind,
-                             self->id, self->claim, self->request_json, plan,
-                             self->idempotency_key, &error);
+  backup_save_plan (job, plan);
+  operation = engine_submit (operations_get_engine (self->operations),
+                             workflow_of (self->kind)->kind, self->id, self->claim,
+                             self->request_json, plan, self->idempotency_key, &error);
   if (operation != NULL)
     g_task_return_pointer (task, g_object_ref (operation), g_object_unref);
   else
@@ -384,15 +411,15 @@ prepare (GTask *task)
 
   if (!take_key (task))
     return;
-  repeated = engine_repeated (engine, self->idempotency_key, guest_get_id (self->guest),
-                              self->request_json, &error);
+  repeated = engine_repeated (engine, self->idempotency_key, workflow_of (self->kind)->kind,
+                              guest_get_id (self->guest), self->request_json, &error);
   if (repeated != NULL)
     {
       g_task_return_pointer (task, g_object_ref (repeated), g_object_unref);
       return;
     }
   if (error == NULL)
-    self->request = snapshot_request_parse (self->request_json,
+    self->request = snapshot_request_parse (self->request_json, self->kind,
                                             operations_get_config (self->operations),
                                             guest_get_config (self->guest), &error);
   if (self->request != NULL && check_guest (self->guest, self->request, &error)
@@ -408,6 +435,7 @@ prepare (GTask *task)
  * snapshot_prepare_async:
  * @operations: the operations
  * @guest: the guest
+ * @kind: what is asked for
  * @request: the request's body
  * @idempotency_key: (nullable): the same key and request give the same operation
  * @cancellable: (nullable)
@@ -415,15 +443,17 @@ prepare (GTask *task)
  * @user_data: for @callback
  */
 void
-snapshot_prepare_async (Operations *operations, Guest *guest, JsonObject *request,
-                        const char *idempotency_key, GCancellable *cancellable,
-                        GAsyncReadyCallback callback, gpointer user_data)
+snapshot_prepare_async (Operations *operations, Guest *guest, RequestKind kind,
+                        JsonObject *request, const char *idempotency_key,
+                        GCancellable *cancellable, GAsyncReadyCallback callback,
+                        gpointer user_data)
 {
   g_autoptr (GTask) task = g_task_new (NULL, cancellable, callback, user_data);
   Preparation *self = g_new0 (Preparation, 1);
 
   self->operations = g_object_ref (operations);
   self->guest = g_object_ref (guest);
+  self->kind = kind;
   self->request_json = json_object_ref (request);
   self->idempotency_key = g_strdup (idempotency_key);
   self->id = g_uuid_string_random ();

@@ -20,6 +20,8 @@ upload_plan_free (UploadPlan *self)
   g_free (self->disk);
   g_free (self->path);
   g_free (self->format);
+  g_clear_pointer (&self->layers, g_ptr_array_unref);
+  g_clear_pointer (&self->inherited, json_object_unref);
   g_free (self->parent_image);
   g_free (self->chain);
   g_free (self);
@@ -33,6 +35,8 @@ static const Field upload_plan_fields[] = {
   FIELD (UploadPlan, dev, FIELD_INT64),
   FIELD (UploadPlan, ino, FIELD_INT64),
   FIELD (UploadPlan, format, FIELD_STRING),
+  FIELD (UploadPlan, min_ram, FIELD_INT64),
+  FIELD (UploadPlan, min_disk, FIELD_INT64),
   FIELD (UploadPlan, parent_image, FIELD_STRING),
   FIELD (UploadPlan, chain, FIELD_STRING),
   FIELD (UploadPlan, has_backing, FIELD_BOOLEAN),
@@ -40,6 +44,37 @@ static const Field upload_plan_fields[] = {
   FIELD (UploadPlan, virtual_size, FIELD_INT64),
   { NULL }
 };
+
+static const Field layer_fields[] = {
+  FIELD (ImageLayer, path, FIELD_STRING),
+  FIELD (ImageLayer, dev, FIELD_INT64),
+  FIELD (ImageLayer, ino, FIELD_INT64),
+  FIELD (ImageLayer, format, FIELD_STRING),
+  { NULL }
+};
+
+static GPtrArray *
+layers_new (void)
+{
+  return g_ptr_array_new_with_free_func ((GDestroyNotify) image_layer_free);
+}
+
+static GPtrArray *
+layers_from_json (JsonNode *json, GError **error)
+{
+  g_autoptr (GPtrArray) layers = layers_new ();
+  JsonArray *array = JSON_NODE_HOLDS_ARRAY (json) ? json_node_get_array (json) : NULL;
+
+  for (guint i = 0; array != NULL && i < json_array_get_length (array); i++)
+    {
+      ImageLayer *layer = image_layer_new (NULL, 0, 0, NULL);
+
+      g_ptr_array_add (layers, layer);
+      if (!fields_from_json (layer_fields, layer, json_array_get_element (array, i), error))
+        return NULL;
+    }
+  return g_steal_pointer (&layers);
+}
 
 /**
  * upload_plan_to_json:
@@ -50,7 +85,21 @@ static const Field upload_plan_fields[] = {
 JsonNode *
 upload_plan_to_json (const UploadPlan *self)
 {
-  return fields_to_json (upload_plan_fields, self);
+  JsonNode *json = fields_to_json (upload_plan_fields, self);
+  JsonObject *object = json_node_get_object (json);
+
+  if (self->layers != NULL)
+    {
+      JsonArray *layers = json_array_new ();
+
+      for (guint i = 0; i < self->layers->len; i++)
+        json_array_add_element (layers, fields_to_json (layer_fields,
+                                                        g_ptr_array_index (self->layers, i)));
+      json_object_set_array_member (object, "layers", layers);
+    }
+  if (self->inherited != NULL)
+    json_object_set_object_member (object, "inherited", json_object_ref (self->inherited));
+  return json;
 }
 
 /**
@@ -64,9 +113,16 @@ UploadPlan *
 upload_plan_from_json (JsonNode *json, GError **error)
 {
   g_autoptr (UploadPlan) self = g_new0 (UploadPlan, 1);
+  JsonNode *layers, *inherited;
 
   if (!fields_from_json (upload_plan_fields, self, json, error))
     return NULL;
+  layers = json_object_get_member (json_node_get_object (json), "layers");
+  if (layers != NULL && (self->layers = layers_from_json (layers, error)) == NULL)
+    return NULL;
+  inherited = json_object_get_member (json_node_get_object (json), "inherited");
+  if (inherited != NULL && JSON_NODE_HOLDS_OBJECT (inherited))
+    self->inherited = json_node_dup_object (inherited);
   return g_steal_pointer (&self);
 }
 

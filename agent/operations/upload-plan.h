@@ -2,6 +2,8 @@
 #pragma once
 
 #include <disk/disk.h>
+#include <image/info.h>
+#include <image/source.h>
 
 #include "snapshot-request.h"
 
@@ -16,7 +18,12 @@ typedef struct
   char    *path;                /* the layer's file, by its name for life */
   gint64   dev;
   gint64   ino;
-  char    *format;
+  char    *format;              /* of the image: the layer's own, or the one asked for */
+  GPtrArray *layers;            /* (nullable): of ImageLayer, top first: all that they show goes up;
+                                 * NULL: the layer's file as it is */
+  JsonObject *inherited;        /* (nullable): strings, of the image that the disk came from */
+  gint64   min_ram;             /* MiB: of that image */
+  gint64   min_disk;            /* GiB: of that image */
   char    *parent_image;        /* (nullable): it stands alone, or its parent is in no store */
   char    *chain;               /* parents' image ids, nearest first, separated by commas */
   gboolean has_backing;         /* the header names a backing file, to be blanked */
@@ -52,6 +59,15 @@ gboolean    upload_plan_disk      (Disk *disk, const char *layer, const Snapshot
                                    const char *guest, const char *image_name,
                                    const char *operation, GHashTable *known, GPtrArray *uploads,
                                    GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* The one upload of all that @disk will show at the point, over the layer that is about to freeze.
+ * Pure. AGENT_ERROR_CONFLICT when a layer cannot be read from outside QEMU. */
+gboolean    upload_plan_full      (Disk *disk, const char *layer, const SnapshotRequest *request,
+                                   const char *image_name, const char *operation,
+                                   GPtrArray *uploads, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* What @base, the image that the disk was made from, hands on to the image of a point. */
+void        upload_plan_inherit   (UploadPlan *self, const ImageInfo *base);
 
 /* A UUID that derives from the operation's: the same each time it is asked for. */
 char       *upload_image_id       (const char *operation, guint index, guint attempt);

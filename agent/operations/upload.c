@@ -3,18 +3,19 @@
 /* Knows how frozen layers become images: all records first, then the bytes, parents before
  * children. What was uploaded whole is in the journal at once and is not sent again. */
 
-#include "quick-backup.h"
+#include "backup.h"
 
 #include <core/error.h>
 #include <string.h>
 
+#include "image-properties.h"
 #include "image-records.h"
 #include "points.h"
 
 /* A walk over the uploads, one asynchronous call after the other. */
 typedef struct
 {
-  QuickBackup *job;
+  Backup *job;
   GTask       *step;
   guint        next;
   ImageSource *source;          /* of the upload under way */
@@ -25,7 +26,7 @@ typedef struct
 } Uploads;
 
 static Uploads *
-uploads_new (GTask *step, QuickBackup *job)
+uploads_new (GTask *step, Backup *job)
 {
   Uploads *self = g_new0 (Uploads, 1);
 
@@ -38,9 +39,9 @@ static void
 uploads_finish (Uploads *self, GError *error)
 {
   if (error == NULL)
-    quick_backup_step_done (self->step);
+    backup_step_done (self->step);
   else
-    quick_backup_step_failed (self->step, error);
+    backup_step_failed (self->step, error);
   g_clear_object (&self->source);
   g_strfreev (self->stale);
   g_free (self);
@@ -68,45 +69,70 @@ is_uploaded (Uploads *self, gint64 *size, GError **error)
 }
 
 static ImageInfo *
-describe (QuickBackup *job, const UploadPlan *upload)
+describe (Backup *job, const UploadPlan *upload)
 {
-  ImageInfo *info = image_info_new ();
-  JsonObject *request = operation_get_request (job->operation);
-  JsonNode *node = json_object_get_member (request, "metadata");
-  g_autofree char *size = g_strdup_printf ("%" G_GINT64_FORMAT, upload->virtual_size);
-  const char *last = strrchr (upload->chain, ',');
-  g_autoptr (GList) names = NULL;
-  JsonObject *metadata = NULL;
+  JsonNode *metadata = json_object_get_member (operation_get_request (job->operation), "metadata");
 
-  info->id = g_strdup (upload->image_id);
-  info->name = g_strdup (upload->name);
-  info->disk_format = g_strdup (upload->format);
-  info->hidden = upload->has_backing;
-  info->min_disk = (upload->virtual_size + (1 << 30) - 1) >> 30;
+  return image_properties_describe (upload, operation_get_id (job->operation),
+                                    operation_get_guest (job->operation),
+                                    job->guest != NULL ? guest_get_uuid (job->guest) : NULL,
+                                    metadata != NULL && JSON_NODE_HOLDS_OBJECT (metadata)
+                                      ? json_node_get_object (metadata) : NULL);
+}
 
-  if (upload->is_point && node != NULL && JSON_NODE_HOLDS_OBJECT (node))
-    metadata = json_node_get_object (node);
-  names = metadata != NULL ? json_object_get_members (metadata) : NULL;
-  for (GList *l = names; l != NULL; l = l->next)
-    image_info_set (info, l->data, json_object_get_string_member (metadata, l->data));
+/* The member of @list whose @member is @id; NULL when there is none. */
+static JsonObject *
+find_told (JsonNode *list, const char *member, const char *id)
+{
+  JsonArray *array = list != NULL && JSON_NODE_HOLDS_ARRAY (list) ? json_node_get_array (list)
+                                                                  : NULL;
 
-  image_info_set (info, "image_type", "snapshot");
-  if (job->guest != NULL && guest_get_uuid (job->guest) != NULL)
-    image_info_set (info, "instance_uuid", guest_get_uuid (job->guest));
-  if (*upload->chain != '\0')
-    image_info_set (info, "base_image_ref", last != NULL ? last + 1 : upload->chain);
-  image_info_set (info, "qsnapd_kind", upload->has_backing ? "layer" : "base");
-  image_info_set (info, "qsnapd_guest", operation_get_guest (job->operation));
-  image_info_set (info, "qsnapd_disk", upload->disk);
-  image_info_set (info, "qsnapd_virtual_size", size);
-  if (upload->is_point)
-    image_info_set (info, "qsnapd_point", operation_get_id (job->operation));
-  if (upload->parent_image != NULL)
+  for (guint i = 0; array != NULL && i < json_array_get_length (array); i++)
     {
-      image_info_set (info, "qsnapd_parent", upload->parent_image);
-      image_info_set (info, "qsnapd_chain", upload->chain);
+      JsonObject *object = json_array_get_object_element (array, i);
+
+      if (g_strcmp0 (json_object_get_string_member_with_default (object, member, NULL), id) == 0)
+        return object;
     }
-  return info;
+  return NULL;
+}
+
+/* The point's disks name their images too, once they are whole. */
+static void
+tell_disk_image (JsonObject *result, const UploadPlan *upload)
+{
+  JsonObject *disk = find_told (json_object_get_member (result, "disks"), "disk", upload->disk);
+
+  if (disk != NULL)
+    json_object_set_string_member (disk, "image_id", upload->image_id);
+}
+
+/* @size: -1 while only its record is there. */
+static void
+tell_image (Backup *job, const UploadPlan *upload, gint64 size)
+{
+  JsonObject *result = operation_get_result (job->operation);
+  JsonObject *image = find_told (json_object_get_member (result, "images"), "id", upload->image_id);
+
+  if (!json_object_has_member (result, "images"))
+    json_object_set_array_member (result, "images", json_array_new ());
+  if (image == NULL)
+    {
+      image = json_object_new ();
+      json_array_add_object_element (json_object_get_array_member (result, "images"), image);
+    }
+  json_object_set_string_member (image, "id", upload->image_id);
+  json_object_set_string_member (image, "name", upload->name);
+  json_object_set_string_member (image, "disk", upload->disk);
+  json_object_set_string_member (image, "format", upload->format);
+  json_object_set_boolean_member (image, "is_point", upload->is_point);
+  if (upload->parent_image != NULL)
+    json_object_set_string_member (image, "parent", upload->parent_image);
+  if (size < 0)
+    return;
+  json_object_set_int_member (image, "size", size);
+  if (upload->is_point)
+    tell_disk_image (result, upload);
 }
 
 static void create_next (Uploads *self);
@@ -123,10 +149,14 @@ on_created (GObject *source, GAsyncResult *result, gpointer user_data)
 
   if (!image_store_create_finish (AGENT_IMAGE_STORE (source), result, &error))
     {
+      /* Who is not let in has made nothing, and could not delete it either. */
+      if (g_error_matches (error, AGENT_ERROR, AGENT_ERROR_UNAUTHORIZED))
+        self->job->n_records = self->next;
       g_prefix_error (&error, "image %s: ", current (self)->image_id);
       uploads_finish (self, error);
       return;
     }
+  tell_image (self->job, current (self), -1);
   self->next++;
   create_next (self);
 }
@@ -145,6 +175,7 @@ create_next (Uploads *self)
       uploads_finish (self, error);
       return;
     }
+  self->job->n_records = MAX (self->job->n_records, self->next + 1);
   info = describe (self->job, current (self));
   image_store_create_async (operations_get_store (self->job->operations), info,
                             g_task_get_cancellable (self->step), on_created, self);
@@ -153,7 +184,7 @@ create_next (Uploads *self)
 /* Gives what is not uploaded yet new ids, and those who name them as parents the new ones;
  * returns the old ids. An id that was deleted once is never free again in Glance. */
 static char **
-renew_ids (QuickBackup *job, Journal *journal, GError **error)
+renew_ids (Backup *job, Journal *journal, GError **error)
 {
   g_autoptr (GStrvBuilder) stale = g_strv_builder_new ();
 
@@ -202,21 +233,22 @@ on_stale_deleted (GObject *source, GAsyncResult *result, gpointer user_data)
 }
 
 void
-quick_backup_create_images (GTask *step, gpointer user_data)
+backup_create_images (GTask *step, gpointer user_data)
 {
-  QuickBackup *job = user_data;
+  Backup *job = user_data;
   Uploads *self = uploads_new (step, job);
   Uploads *deletion;
   GError *error = NULL;
 
   if (job->attempt == 0)
     {
+      job->n_records = 0;
       create_next (self);
       return;
     }
   deletion = uploads_new (g_task_new (NULL, NULL, on_stale_deleted, self), job);
   deletion->stale = renew_ids (job, journal_of (self), &error);
-  quick_backup_save_plan (job, operation_get_plan (job->operation));
+  backup_save_plan (job, operation_get_plan (job->operation));
   if (deletion->stale == NULL)
     uploads_finish (deletion, error);
   else
@@ -233,47 +265,10 @@ on_progress (gint64 done, gint64 total, gpointer user_data)
   operation_set_progress (self->job->operation, self->done + done, self->total);
 }
 
-/* The point's disks name their images too. */
-static void
-tell_disk_image (JsonObject *result, const UploadPlan *upload)
-{
-  JsonNode *node = json_object_get_member (result, "disks");
-  JsonArray *disks = node != NULL && JSON_NODE_HOLDS_ARRAY (node) ? json_node_get_array (node)
-                                                                  : NULL;
-
-  for (guint i = 0; disks != NULL && i < json_array_get_length (disks); i++)
-    {
-      JsonObject *disk = json_array_get_object_element (disks, i);
-
-      if (g_strcmp0 (json_object_get_string_member (disk, "disk"), upload->disk) == 0)
-        json_object_set_string_member (disk, "image_id", upload->image_id);
-    }
-}
-
-static void
-tell_image (QuickBackup *job, const UploadPlan *upload, gint64 size)
-{
-  JsonObject *result = operation_get_result (job->operation);
-  JsonObject *image = json_object_new ();
-
-  if (!json_object_has_member (result, "images"))
-    json_object_set_array_member (result, "images", json_array_new ());
-  json_object_set_string_member (image, "id", upload->image_id);
-  json_object_set_string_member (image, "name", upload->name);
-  json_object_set_string_member (image, "disk", upload->disk);
-  json_object_set_boolean_member (image, "is_point", upload->is_point);
-  if (upload->parent_image != NULL)
-    json_object_set_string_member (image, "parent", upload->parent_image);
-  json_object_set_int_member (image, "size", size);
-  if (upload->is_point)
-    tell_disk_image (result, upload);
-  json_array_add_object_element (json_object_get_array_member (result, "images"), image);
-}
-
 static gboolean
 record_upload (Uploads *self, const ImageInfo *info, GError **error)
 {
-  QuickBackup *job = self->job;
+  Backup *job = self->job;
   const UploadPlan *upload = current (self);
   Journal *journal = journal_of (self);
 
@@ -311,6 +306,22 @@ on_uploaded (GObject *source, GAsyncResult *result, gpointer user_data)
   upload_next (self);
 }
 
+/* A full image holds no layer: its record names no file. */
+static ImageSource *
+open_source (Uploads *self, const UploadPlan *upload, GError **error)
+{
+  g_autoptr (ImageSource) source = NULL;
+
+  self->facts = (FileFacts) { 0 };
+  if (upload->layers != NULL)
+    return g_object_ref (g_ptr_array_index (self->job->sources, self->next));
+  source = layer_source_open (upload->path, (guint64) upload->dev, (guint64) upload->ino,
+                              upload->format, upload->has_backing, error);
+  if (source == NULL || !files_look (upload->path, &self->facts, error))
+    return NULL;
+  return g_steal_pointer (&source);
+}
+
 static void
 upload_next (Uploads *self)
 {
@@ -330,9 +341,8 @@ upload_next (Uploads *self)
       uploads_finish (self, error);
       return;
     }
-  self->source = layer_source_open (upload->path, (guint64) upload->dev, (guint64) upload->ino,
-                                    upload->format, upload->has_backing, &error);
-  if (self->source == NULL || !files_look (upload->path, &self->facts, &error))
+  self->source = open_source (self, upload, &error);
+  if (self->source == NULL)
     {
       uploads_finish (self, error);
       return;
@@ -343,16 +353,19 @@ upload_next (Uploads *self)
 }
 
 void
-quick_backup_upload (GTask *step, gpointer user_data)
+backup_upload (GTask *step, gpointer user_data)
 {
   Uploads *self = uploads_new (step, user_data);
 
   for (guint i = 0; i < self->job->uploads->len; i++)
     {
       const UploadPlan *upload = g_ptr_array_index (self->job->uploads, i);
+      ImageSource *source = g_ptr_array_index (self->job->sources, i);
       FileFacts facts = { 0 };
 
-      if (files_look (upload->path, &facts, NULL))
+      if (source != NULL)
+        self->total += image_source_get_length (source);
+      else if (upload->layers == NULL && files_look (upload->path, &facts, NULL))
         self->total += (gint64) facts.size;
     }
   upload_next (self);
@@ -416,14 +429,14 @@ delete_next (Uploads *self)
  * succeeded. Parents that went up whole stay: they are what they say, and the next backup need
  * not send them again. */
 void
-quick_backup_delete_images (GTask *step, gpointer user_data)
+backup_delete_images (GTask *step, gpointer user_data)
 {
-  QuickBackup *job = user_data;
+  Backup *job = user_data;
   Uploads *self = uploads_new (step, job);
   g_autoptr (GStrvBuilder) stale = g_strv_builder_new ();
   GError *error = NULL;
 
-  for (guint i = 0; i < job->uploads->len; i++)
+  for (guint i = 0; i < job->n_records; i++)
     {
       const UploadPlan *upload = g_ptr_array_index (job->uploads, i);
       gint64 size;

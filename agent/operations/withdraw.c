@@ -4,7 +4,7 @@
  * and the files say: an overlay that anybody has open stays, and so does the name that leads to
  * it. */
 
-#include "quick-backup.h"
+#include "backup.h"
 
 #include <core/error.h>
 #include <disk/qcow2.h>
@@ -16,14 +16,14 @@
 
 typedef struct
 {
-  QuickBackup *job;
+  Backup *job;
   GTask       *step;
 } Withdrawal;
 
 /* Whether it is the file that we made; a death while files were made leaves only its name and its
  * bytes to know it by. */
 static gboolean
-is_ours (QuickBackup *job, const DiskPlan *disk, const FileFacts *overlay)
+is_ours (Backup *job, const DiskPlan *disk, const FileFacts *overlay)
 {
   return disk->overlay_ino == 0 ? !job->files_known
                                 : overlay->dev == (guint64) disk->overlay_dev
@@ -40,8 +40,8 @@ is_untouched (const DiskPlan *disk)
   return image != NULL && files_contain (disk->overlay, image);
 }
 
-/* A mirror that a death of ours has left running copies into the overlay what the guest writes to the
- * layer: nobody's only copy, while the guest has the layer on top. */
+/* A mirror that a death of ours has left running copies into the overlay what the guest writes
+ * to the layer: nobody's only copy, while the guest has the layer on top. */
 static gboolean
 holds_copies_alone (const DiskPlan *disk, const DiskFacts *facts)
 {
@@ -50,7 +50,7 @@ holds_copies_alone (const DiskPlan *disk, const DiskFacts *facts)
 
 /* Whether somebody needs the overlay: who has it open, or has written to it. */
 static gboolean
-look_for_users (QuickBackup *job, const DiskPlan *disk, const DiskFacts *facts,
+look_for_users (Backup *job, const DiskPlan *disk, const DiskFacts *facts,
                 const FileFacts *overlay, gboolean *used, GError **error)
 {
   gboolean in_use = FALSE;
@@ -86,7 +86,7 @@ unpublish (const DiskPlan *disk, const FileFacts *overlay, gboolean *moved, GErr
 /* The published name goes back first, so that it never leads nowhere and nobody new comes to the
  * overlay by it. Who came just before holds it by then: the name goes there again. */
 static gboolean
-withdraw_overlay (QuickBackup *job, const DiskPlan *disk, const DiskFacts *facts,
+withdraw_overlay (Backup *job, const DiskPlan *disk, const DiskFacts *facts,
                   const FileFacts *overlay, gboolean *kept, GError **error)
 {
   gboolean moved = FALSE;
@@ -106,7 +106,7 @@ withdraw_overlay (QuickBackup *job, const DiskPlan *disk, const DiskFacts *facts
 }
 
 static gboolean
-withdraw_disk (QuickBackup *job, const DiskPlan *disk, const DiskFacts *facts, GError **error)
+withdraw_disk (Backup *job, const DiskPlan *disk, const DiskFacts *facts, GError **error)
 {
   g_autoptr (GError) problem = NULL;
   FileFacts overlay = { 0 };
@@ -129,7 +129,7 @@ withdraw_disk (QuickBackup *job, const DiskPlan *disk, const DiskFacts *facts, G
 static void
 withdraw_files (GTask *task, gpointer source, gpointer task_data, GCancellable *cancellable)
 {
-  QuickBackup *job = task_data;
+  Backup *job = task_data;
   GError *error = NULL;
 
   for (guint i = 0; i < job->disks->len; i++)
@@ -148,15 +148,15 @@ on_files (GObject *source, GAsyncResult *result, gpointer user_data)
   GError *error = NULL;
 
   if (g_task_propagate_boolean (G_TASK (result), &error))
-    quick_backup_step_done (call->step);
+    backup_step_done (call->step);
   else
-    quick_backup_step_failed (call->step, error);
+    backup_step_failed (call->step, error);
 }
 
 static void
 withdrawal_failed (Withdrawal *call, GError *error)
 {
-  quick_backup_step_failed (call->step, error);
+  backup_step_failed (call->step, error);
   g_free (call);
 }
 
@@ -184,7 +184,7 @@ on_nodes (GObject *source, GAsyncResult *result, gpointer user_data)
 static void
 close_nodes (Withdrawal *call)
 {
-  QuickBackup *job = call->job;
+  Backup *job = call->job;
   g_autoptr (QmpBatch) batch = qmp_batch_new ();
   QmpClient *client = job->guest != NULL ? guest_get_client (job->guest) : NULL;
 
@@ -228,7 +228,7 @@ static void
 on_facts (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   Withdrawal *call = user_data;
-  QuickBackup *job = call->job;
+  Backup *job = call->job;
   g_autoptr (GStrvBuilder) swaps = g_strv_builder_new ();
   g_auto (GStrv) ids = NULL;
   GError *error = NULL;
@@ -251,15 +251,15 @@ on_facts (GObject *source, GAsyncResult *result, gpointer user_data)
 }
 
 void
-quick_backup_withdraw (GTask *step, gpointer user_data)
+backup_withdraw (GTask *step, gpointer user_data)
 {
-  QuickBackup *job = user_data;
+  Backup *job = user_data;
   Withdrawal *call;
 
   /* What has become the chain of the guest is not taken back: the point stays. */
   if (job->point == POINT_TAKEN)
     {
-      quick_backup_step_done (step);
+      backup_step_done (step);
       return;
     }
   call = g_new0 (Withdrawal, 1);

@@ -10,85 +10,28 @@ guest's own clock. That clock stands still while QEMU is stopped, so the first p
 """
 import argparse
 import datetime
-import http.client
-import json
-import os
 import pathlib
-import socket
-import statistics
 import subprocess
 import tempfile
 import time
 
+from common import Agent, longest_gap, row, ticks_per_ms, writes
 from support import Machine, create_qcow2, qemus
-
-
-class Rest:
-    def __init__(self, path):
-        self.path = str(path)
-
-    def __call__(self, method, route, body=None):
-        connection = http.client.HTTPConnection('localhost')
-        connection.sock = socket.socket(socket.AF_UNIX)
-        connection.sock.connect(self.path)
-        connection.request(method, '/v1' + route, json.dumps(body) if body is not None else None,
-                           {'Content-Type': 'application/json'})
-        answer = connection.getresponse()
-        text = answer.read()
-        if answer.status >= 300:
-            raise RuntimeError(f'{method} {route}: {answer.status} {text.decode()}')
-        return json.loads(text) if text else None
-
-
-class Agent:
-    """qsnapd with everything it keeps in one folder."""
-
-    def __init__(self, folder):
-        self.socket = folder / 'sock'
-        self.process = subprocess.Popen(
-            [os.environ['QSNAPD'], '--state', str(folder / 'state'), '--socket', str(self.socket),
-             '--store', str(folder / 'images')], stderr=open(folder / 'log', 'w'))
-        while not self.socket.exists():
-            if self.process.poll() is not None:
-                raise RuntimeError((folder / 'log').read_text())
-            time.sleep(0.02)
-        self.rest = Rest(self.socket)
-
-    def resident(self):
-        status = pathlib.Path(f'/proc/{self.process.pid}/status').read_text()
-        return int(status.split('VmRSS:')[1].split()[0])
-
-    def close(self):
-        self.process.terminate()
-        self.process.wait()
-
-
-def longest_gap(vm, before, after):
-    """In processor ticks, among the reports from one before BEFORE to one behind AFTER."""
-    reports = [frame for frame in vm.reports() if frame.kind == 'R'][max(0, before - 1):after + 2]
-    return max(b.ticks - a.ticks for a, b in zip(reports, reports[1:]))
-
-
-def count(vm):
-    return sum(frame.kind == 'R' for frame in vm.reports())
 
 
 def around(vm, act):
     """ACT's result, and the longest gap around it."""
     vm.wait_for_writes(10)
-    before = count(vm)
+    before = writes(vm)
     result = act()
-    after = count(vm)
+    after = writes(vm)
     vm.wait_for_writes(5)
     return result, longest_gap(vm, before, after)
 
 
 def agent_point(agent, guest):
     start = time.time()
-    operation = agent.rest('POST', f'/guests/{guest}/snapshots', {'image': 'none'})
-    operation = agent.rest('GET', f'/operations/{operation["id"]}?wait=60')
-    if operation['state'] != 'succeeded':
-        raise RuntimeError(operation['error'])
+    agent.run(f'/guests/{guest}/snapshots', {'image': 'none'})
     taken = agent.rest('GET', f'/guests/{guest}/snapshots')['snapshots'][-1]['taken']
     moment = datetime.datetime.fromisoformat(taken.replace('Z', '+00:00')).timestamp()
     return moment - start
@@ -122,21 +65,6 @@ class Raw:
             self.top[i] = path
         self.vm.qmp.execute('transaction', actions=actions)
         return time.time() - start
-
-
-def ticks_per_ms(vm):
-    def sample():
-        vm.wait_for_writes(1)
-        return time.time(), [frame for frame in vm.reports() if frame.kind == 'R'][-1].ticks
-    (t0, c0) = sample()
-    vm.wait_for_writes(300)
-    (t1, c1) = sample()
-    return (c1 - c0) / (t1 - t0) / 1000
-
-
-def row(name, values):
-    values = sorted(values)
-    print(f'  {name:34} median {statistics.median(values):8.2f}   largest {values[-1]:8.2f}   ({len(values)} runs)')
 
 
 def idle(qemu, kind, points):
@@ -185,7 +113,7 @@ def measure(qemu, kind, points):
                 ours.wait_for_writes(100)
                 other.wait_for_writes(100)
                 agent.rest('POST', '/guests', {'monitor': str(ours.qmp_path), 'id': 'bench'})
-                at_rest = agent.resident()
+                at_rest = agent.memory()
                 raw = Raw(other, sides['raw'])
                 tick = ticks_per_ms(ours)
                 latency, stall = {'agent': [], 'raw': []}, {'agent': [], 'raw': [], 'control': []}
@@ -210,7 +138,7 @@ def measure(qemu, kind, points):
                 row('guest-visible stall, agent, ms', stall['agent'])
                 row('guest-visible stall, raw, ms', stall['raw'])
                 row('guest-visible stall, control, ms', stall['control'])
-                print(f'  the agent holds {at_rest} KiB idle, {agent.resident()} KiB after {points + 1} points')
+                print(f'  the agent holds {at_rest} KiB idle, {agent.memory()} KiB after {points + 1} points')
         finally:
             agent.close()
 

@@ -170,18 +170,21 @@ test_repeated (Fixture       *fixture,
   Engine *engine = fixture->toy.engine;
   Operation *operation;
 
-  g_assert_null (engine_repeated (engine, "key", "g0", request, &error));
+  g_assert_null (engine_repeated (engine, "key", "toy", "g0", request, &error));
   g_assert_no_error (error);
 
   operation = submit_request (fixture, "toy", "key", request, &error);
   g_assert_no_error (error);
-  g_assert_true (engine_repeated (engine, "key", "g0", same, &error) == operation);
-  g_assert_null (engine_repeated (engine, NULL, "g0", same, &error));
+  g_assert_true (engine_repeated (engine, "key", "toy", "g0", same, &error) == operation);
+  g_assert_null (engine_repeated (engine, NULL, "toy", "g0", same, &error));
   g_assert_no_error (error);
-  g_assert_null (engine_repeated (engine, "key", "g0", other, &error));
+  g_assert_null (engine_repeated (engine, "key", "toy", "g0", other, &error));
   assert_error_says (error, AGENT_ERROR_CONFLICT, operation_get_id (operation));
   g_clear_error (&error);
-  g_assert_null (engine_repeated (engine, "key", "g1", same, &error));
+  g_assert_null (engine_repeated (engine, "key", "toy", "g1", same, &error));
+  assert_error_says (error, AGENT_ERROR_CONFLICT, "'key'");
+  g_clear_error (&error);
+  g_assert_null (engine_repeated (engine, "key", "other", "g0", same, &error));
   assert_error_says (error, AGENT_ERROR_CONFLICT, "'key'");
   g_clear_error (&error);
 
@@ -194,7 +197,7 @@ test_repeated (Fixture       *fixture,
 
   id = g_strdup (operation_get_id (operation));
   restart (fixture);
-  operation = engine_repeated (fixture->toy.engine, "key", "g0", same, NULL);
+  operation = engine_repeated (fixture->toy.engine, "key", "toy", "g0", same, NULL);
   g_assert_cmpstr (operation_get_id (operation), ==, id);
 }
 
@@ -381,8 +384,8 @@ test_pruned_later (Fixture       *fixture,
   g_assert_cmpint (count_rows (fixture, "SELECT count(*) FROM operations"), ==, 1000);
   g_assert_nonnull (engine_find (fixture->toy.engine, "old-102"));
   g_assert_null (engine_find (fixture->toy.engine, "old-101"));
-  g_assert_null (engine_repeated (fixture->toy.engine, "key-101", "g0", request, NULL));
-  g_assert_nonnull (engine_repeated (fixture->toy.engine, "key-102", "g0", request, NULL));
+  g_assert_null (engine_repeated (fixture->toy.engine, "key-101", "toy", "g0", request, NULL));
+  g_assert_nonnull (engine_repeated (fixture->toy.engine, "key-102", "toy", "g0", request, NULL));
 }
 
 /* Leaves an operation in the journal as a crash in its first step would. */
@@ -580,7 +583,11 @@ static const Step patient_steps[] = {
 };
 
 static const Workflow patient_workflow = {
-  "patient", patient_steps, patient_new, NULL, patient_facts, patient_decide,
+  .kind = "patient",
+  .steps = patient_steps,
+  .job_new = patient_new,
+  .gather_facts = patient_facts,
+  .decide = patient_decide,
 };
 
 /* One that is cut off in its last step. */
@@ -724,7 +731,9 @@ test_unsound_tables (void)
 
   for (gsize i = 0; i < G_N_ELEMENTS (steps); i++)
     {
-      Workflow workflow = { "w", steps[i], patient_new, NULL, NULL, patient_decide };
+      const Workflow workflow = {
+        .kind = "w", .steps = steps[i], .job_new = patient_new, .decide = patient_decide,
+      };
 
       g_test_expect_message (NULL, G_LOG_LEVEL_CRITICAL, "*is_sound*");
       engine_register (engine, &workflow, NULL);

@@ -236,7 +236,12 @@ decide (gpointer    user_data,
 }
 
 const Workflow toy_workflow = {
-  "toy", toy_steps, job_new, g_free, gather_facts, decide,
+  .kind = "toy",
+  .steps = toy_steps,
+  .job_new = job_new,
+  .job_free = g_free,
+  .gather_facts = gather_facts,
+  .decide = decide,
 };
 
 static gboolean

@@ -37,8 +37,8 @@ model_add_layer (Disk *disk, const char *path, const char *format, guint64 ino)
   return layer;
 }
 
-SnapshotRequest *
-model_try_request (const char *json, GError **error)
+static SnapshotRequest *
+parse (const char *json, RequestKind kind, GError **error)
 {
   g_autoptr (Config) config = config_load (NULL, NULL, NULL);
   g_autoptr (GuestConfig) guest = guest_config_new ();
@@ -46,7 +46,19 @@ model_try_request (const char *json, GError **error)
 
   g_assert_nonnull (config);
   g_assert_nonnull (node);
-  return snapshot_request_parse (json_node_get_object (node), config, guest, error);
+  return snapshot_request_parse (json_node_get_object (node), kind, config, guest, error);
+}
+
+SnapshotRequest *
+model_try_request (const char *json, GError **error)
+{
+  return parse (json, REQUEST_SNAPSHOT, error);
+}
+
+SnapshotRequest *
+model_try_image_request (const char *json, GError **error)
+{
+  return parse (json, REQUEST_IMAGE, error);
 }
 
 SnapshotRequest *

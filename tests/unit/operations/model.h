@@ -13,6 +13,8 @@
 Disk            *model_disk       (const char *name);
 /* Puts a layer under those that @disk has; its inode is @ino on device 1. */
 Layer           *model_add_layer  (Disk *disk, const char *path, const char *format, guint64 ino);
-/* A request from JSON text, with the defaults of the configuration. */
-SnapshotRequest *model_request    (const char *json);
-SnapshotRequest *model_try_request (const char *json, GError **error);
+/* A request for a point from JSON text, with the defaults of the configuration. */
+SnapshotRequest *model_request           (const char *json);
+SnapshotRequest *model_try_request       (const char *json, GError **error);
+/* The same for a full image. */
+SnapshotRequest *model_try_image_request (const char *json, GError **error);

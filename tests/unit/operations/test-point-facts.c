@@ -4,15 +4,15 @@
 
 typedef struct
 {
-  QuickBackup *job;
-  GPtrArray   *disks;
+  Backup    *job;
+  GPtrArray *disks;
 } Fixture;
 
 /* Two disks whose plans have made the overlays 110 and 120 over the layers 10 and 20. */
 static void
 set_up (Fixture *self, gconstpointer data)
 {
-  self->job = quick_backup_new ();
+  self->job = backup_new ();
   self->disks = g_ptr_array_new_with_free_func ((GDestroyNotify) disk_free);
   for (gint64 i = 1; i <= 2; i++)
     {
@@ -32,7 +32,7 @@ set_up (Fixture *self, gconstpointer data)
 static void
 tear_down (Fixture *self, gconstpointer data)
 {
-  quick_backup_free (self->job);
+  backup_free (self->job);
   g_ptr_array_unref (self->disks);
 }
 
@@ -151,47 +151,83 @@ test_released (Fixture *self, gconstpointer data)
   g_assert_cmpstr (recovery.step, ==, "record-point");
 }
 
-static void
-test_decisions (Fixture *self, gconstpointer data)
-{
-  static const struct
-  {
-    const char     *step;
-    gboolean        ended;
-    PointState      point;
-    RecoveryAction  action;
-    const char     *resume;
-  } cases[] = {
-    { NULL, FALSE, POINT_UNKNOWN, RECOVERY_UNDO, NULL },
-    { "end-jobs", TRUE, POINT_UNKNOWN, RECOVERY_UNDO, NULL },
-    { "create-files", FALSE, POINT_UNKNOWN, RECOVERY_WAIT, NULL },
-    { "create-files", FALSE, POINT_NOT_TAKEN, RECOVERY_UNDO, NULL },
-    { "open-overlays", TRUE, POINT_NOT_TAKEN, RECOVERY_UNDO, NULL },
-    { "publish-early", TRUE, POINT_TAKEN, RECOVERY_RESUME, "rename-layers" },
-    { "thaw", FALSE, POINT_UNKNOWN, RECOVERY_WAIT, NULL },
-    { "thaw", FALSE, POINT_NOT_TAKEN, RECOVERY_UNDO, NULL },
-    { "thaw", FALSE, POINT_TAKEN, RECOVERY_RESUME, "rename-layers" },
-    { "record-point", FALSE, POINT_TAKEN, RECOVERY_RESUME, "rename-layers" },
-    { "record-point", TRUE, POINT_TAKEN, RECOVERY_RESUME, "check-quiesce" },
-    { "check-quiesce", FALSE, POINT_TAKEN, RECOVERY_RESUME, "check-quiesce" },
-    { "create-images", FALSE, POINT_TAKEN, RECOVERY_RESUME, "create-images" },
-    { "upload", FALSE, POINT_TAKEN, RECOVERY_RESUME, "create-images" },
-    { "delete-images", FALSE, POINT_TAKEN, RECOVERY_UNDO, NULL },
-    { "withdraw", FALSE, POINT_NOT_TAKEN, RECOVERY_UNDO, NULL },
-    { "withdraw", FALSE, POINT_UNKNOWN, RECOVERY_WAIT, NULL },
-  };
+typedef Recovery (*Decide) (gpointer job, const char *last_step, gboolean ended);
 
-  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
+typedef struct
+{
+  const char     *step;
+  gboolean        ended;
+  PointState      point;
+  RecoveryAction  action;
+  const char     *resume;
+} Case;
+
+static void
+check_decisions (Fixture *self, Decide decide, const Case *cases, gsize n)
+{
+  for (gsize i = 0; i < n; i++)
     {
       Recovery recovery;
 
       self->job->point = cases[i].point;
-      recovery = quick_backup_decide (self->job, cases[i].step, cases[i].ended);
+      recovery = decide (self->job, cases[i].step, cases[i].ended);
       g_test_message ("%s", cases[i].step != NULL ? cases[i].step : "(none)");
       g_assert_cmpint (recovery.action, ==, cases[i].action);
       g_assert_cmpstr (recovery.step, ==, cases[i].resume);
       g_assert_nonnull (recovery.reason);
     }
+}
+
+/* What both kinds of backup have in common. */
+static const Case point_cases[] = {
+  { NULL, FALSE, POINT_UNKNOWN, RECOVERY_UNDO, NULL },
+  { "end-jobs", TRUE, POINT_UNKNOWN, RECOVERY_UNDO, NULL },
+  { "create-files", FALSE, POINT_UNKNOWN, RECOVERY_WAIT, NULL },
+  { "create-files", FALSE, POINT_NOT_TAKEN, RECOVERY_UNDO, NULL },
+  { "open-overlays", TRUE, POINT_NOT_TAKEN, RECOVERY_UNDO, NULL },
+  { "publish-early", TRUE, POINT_TAKEN, RECOVERY_RESUME, "rename-layers" },
+  { "thaw", FALSE, POINT_UNKNOWN, RECOVERY_WAIT, NULL },
+  { "thaw", FALSE, POINT_NOT_TAKEN, RECOVERY_UNDO, NULL },
+  { "thaw", FALSE, POINT_TAKEN, RECOVERY_RESUME, "rename-layers" },
+  { "record-point", FALSE, POINT_TAKEN, RECOVERY_RESUME, "rename-layers" },
+  { "record-point", TRUE, POINT_TAKEN, RECOVERY_RESUME, "check-quiesce" },
+  { "check-quiesce", FALSE, POINT_TAKEN, RECOVERY_RESUME, "check-quiesce" },
+  { "delete-images", FALSE, POINT_TAKEN, RECOVERY_UNDO, NULL },
+  { "withdraw", FALSE, POINT_NOT_TAKEN, RECOVERY_UNDO, NULL },
+  { "withdraw", FALSE, POINT_UNKNOWN, RECOVERY_WAIT, NULL },
+};
+
+static void
+test_decisions (Fixture *self, gconstpointer data)
+{
+  static const Case cases[] = {
+    { "create-images", FALSE, POINT_TAKEN, RECOVERY_RESUME, "create-images" },
+    { "open-sources", FALSE, POINT_TAKEN, RECOVERY_RESUME, "create-images" },
+    { "upload", FALSE, POINT_TAKEN, RECOVERY_RESUME, "create-images" },
+  };
+
+  check_decisions (self, quick_backup_decide, point_cases, G_N_ELEMENTS (point_cases));
+  check_decisions (self, quick_backup_decide, cases, G_N_ELEMENTS (cases));
+}
+
+/* Its records come first; what it has begun to fold back is folded back, whatever else is known. */
+static void
+test_image_decisions (Fixture *self, gconstpointer data)
+{
+  static const Case cases[] = {
+    { "create-images", FALSE, POINT_UNKNOWN, RECOVERY_UNDO, NULL },
+    { "create-images", TRUE, POINT_NOT_TAKEN, RECOVERY_UNDO, NULL },
+    { "open-sources", FALSE, POINT_TAKEN, RECOVERY_RESUME, "open-sources" },
+    { "upload", FALSE, POINT_TAKEN, RECOVERY_RESUME, "open-sources" },
+    { "upload", TRUE, POINT_TAKEN, RECOVERY_RESUME, "open-sources" },
+    { "commit-back", FALSE, POINT_TAKEN, RECOVERY_RESUME, "commit-back" },
+    { "go-on", FALSE, POINT_TAKEN, RECOVERY_RESUME, "commit-back" },
+    { "go-on", TRUE, POINT_TAKEN, RECOVERY_RESUME, "commit-back" },
+    { "delete-overlays", TRUE, POINT_TAKEN, RECOVERY_RESUME, "commit-back" },
+  };
+
+  check_decisions (self, full_image_decide, point_cases, G_N_ELEMENTS (point_cases));
+  check_decisions (self, full_image_decide, cases, G_N_ELEMENTS (cases));
 }
 
 #define ADD(name, func) g_test_add ("/point-facts/" name, Fixture, NULL, set_up, func, tear_down)
@@ -209,5 +245,6 @@ main (int argc, char **argv)
   ADD ("unlocked", test_unlocked);
   ADD ("released", test_released);
   ADD ("decisions", test_decisions);
+  ADD ("image-decisions", test_image_decisions);
   return g_test_run ();
 }

@@ -15,7 +15,8 @@ test_defaults (void)
   g_assert_true (g_str_has_prefix (request->name, "snapshot-"));
   g_assert_null (request->disks);
   g_assert_cmpint (request->quiesce, ==, QUIESCE_NONE);
-  g_assert_true (request->upload);
+  g_assert_cmpint (request->image, ==, IMAGE_LAYER);
+  g_assert_false (request->first_disk);
   g_assert_cmpint (request->parents, ==, PARENTS_UPLOAD);
   g_assert_false (request->allow_format_change);
   g_assert_false (request->end_jobs);
@@ -33,7 +34,7 @@ test_everything (void)
   g_assert_cmpstr (request->name, ==, "Grüße");
   g_assert_cmpuint (g_strv_length (request->disks), ==, 2);
   g_assert_cmpint (request->quiesce, ==, QUIESCE_REQUIRE);
-  g_assert_false (request->upload);
+  g_assert_cmpint (request->image, ==, IMAGE_NONE);
   g_assert_cmpint (request->parents, ==, PARENTS_IGNORE);
   g_assert_cmpstr (json_object_get_string_member (request->metadata, "k"), ==, "v");
   g_assert_true (request->allow_format_change);
@@ -55,7 +56,8 @@ test_image_refs_of_the_guest (void)
   if (guest->image_refs == NULL)
     guest->image_refs = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   g_hash_table_insert (guest->image_refs, g_strdup ("*"), g_strdup (UUID_A));
-  request = snapshot_request_parse (json_node_get_object (node), config, guest, NULL);
+  request = snapshot_request_parse (json_node_get_object (node), REQUEST_SNAPSHOT, config, guest,
+                                    NULL);
   g_assert_cmpstr (snapshot_request_image_ref (request, "a"), ==, UUID_B);
   g_assert_cmpstr (snapshot_request_image_ref (request, "b"), ==, UUID_A);
 }
@@ -67,12 +69,15 @@ test_refusals (void)
     { "{\"nam\": \"x\"}", "\"nam\" is not known" },
     { "{\"name\": 1}", "\"name\" must be a string" },
     { "{\"name\": \"\"}", "1 to 255 bytes" },
-    { "{\"disks\": []}", "\"disks\" must be a list" },
-    { "{\"disks\": \"a\"}", "\"disks\" must be a list" },
+    { "{\"disks\": []}", "\"disks\" must be \"all\", or a list" },
+    { "{\"disks\": \"a\"}", "\"disks\" must be \"all\", or a list" },
     { "{\"disks\": [1]}", "must hold strings" },
     { "{\"quiesce\": \"maybe\"}", "none, try, require" },
     { "{\"quiesce\": true}", "\"quiesce\" must be a string" },
-    { "{\"image\": \"full\"}", "none, layer" },
+    { "{\"image\": \"whole\"}", "none, layer, full" },
+    { "{\"format\": \"raw\"}", "of use for a full image only" },
+    { "{\"image\": \"full\", \"format\": \"vmdk\"}", "qcow2, raw" },
+    { "{\"deadline\": 5}", "\"deadline\" is not known" },
     { "{\"parents\": \"x\"}", "upload, require, ignore" },
     { "{\"metadata\": []}", "object of strings" },
     { "{\"metadata\": {\"k\": 1}}", "\"k\" must be a string" },
@@ -110,6 +115,56 @@ test_long_names (void)
   g_assert_error (error, AGENT_ERROR, AGENT_ERROR_INVALID);
 }
 
+static void
+test_image_defaults (void)
+{
+  g_autoptr (SnapshotRequest) request = model_try_image_request ("{}", NULL);
+
+  g_assert_nonnull (request);
+  g_assert_true (g_str_has_prefix (request->name, "image-"));
+  g_assert_true (request->first_disk);
+  g_assert_cmpint (request->image, ==, IMAGE_FULL);
+  g_assert_cmpstr (request->format, ==, "qcow2");
+  g_assert_cmpint (request->deadline_s, ==, 300);
+  g_assert_cmpint (request->late_policy, ==, LATE_STOP);
+}
+
+static void
+test_image_everything (void)
+{
+  g_autoptr (SnapshotRequest) request = model_try_image_request (
+      "{\"disks\": \"all\", \"format\": \"raw\", \"deadline\": 7, \"on_deadline\": \"leave\"}", NULL);
+
+  g_assert_nonnull (request);
+  g_assert_null (request->disks);
+  g_assert_false (request->first_disk);
+  g_assert_cmpstr (request->format, ==, "raw");
+  g_assert_cmpint (request->deadline_s, ==, 7);
+  g_assert_cmpint (request->late_policy, ==, LATE_LEAVE);
+}
+
+static void
+test_image_refusals (void)
+{
+  static const struct { const char *json, *says; } cases[] = {
+    { "{\"image\": \"full\"}", "\"image\" is not known" },
+    { "{\"parents\": \"upload\"}", "\"parents\" is not known" },
+    { "{\"deadline\": 0}", "seconds from 1 to 86400" },
+    { "{\"deadline\": 86401}", "seconds from 1 to 86400" },
+    { "{\"deadline\": \"5\"}", "seconds from 1 to 86400" },
+    { "{\"on_deadline\": \"panic\"}", "stop, throttle, leave" },
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autoptr (GError) error = NULL;
+
+      g_assert_null (model_try_image_request (cases[i].json, &error));
+      g_assert_error (error, AGENT_ERROR, AGENT_ERROR_INVALID);
+      g_assert_nonnull (strstr (error->message, cases[i].says));
+    }
+}
+
 int
 main (int argc, char **argv)
 {
@@ -119,5 +174,8 @@ main (int argc, char **argv)
   g_test_add_func ("/snapshot-request/image-refs-of-the-guest", test_image_refs_of_the_guest);
   g_test_add_func ("/snapshot-request/refusals", test_refusals);
   g_test_add_func ("/snapshot-request/long-names", test_long_names);
+  g_test_add_func ("/snapshot-request/image-defaults", test_image_defaults);
+  g_test_add_func ("/snapshot-request/image-everything", test_image_everything);
+  g_test_add_func ("/snapshot-request/image-refusals", test_image_refusals);
   return g_test_run ();
 }

@@ -40,8 +40,8 @@ Operation   *engine_submit     (Engine *self, const char *kind, const char *id, 
                                 GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* The operation that came of an earlier request with this key; AGENT_ERROR_CONFLICT when that
  * request was another one. NULL without error when there was none. */
-Operation   *engine_repeated   (Engine *self, const char *idempotency_key, const char *guest,
-                                JsonObject *request, GError **error);
+Operation   *engine_repeated   (Engine *self, const char *idempotency_key, const char *kind,
+                                const char *guest, JsonObject *request, GError **error);
 
 /* (transfer none) (nullable) */
 Operation   *engine_find       (Engine *self, const char *id);

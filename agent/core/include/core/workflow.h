@@ -66,6 +66,11 @@ typedef struct
    * the facts. Held steps begin together: the last of them is named, and any of them may have
    * begun. Not asked once the operation has failed or was cancelled: then its cleaning goes on. */
   Recovery  (*decide)           (gpointer job, const char *last_step, gboolean ended);
+
+  /* (nullable): the first of the steps that clean up what nobody can be given back in pieces. They
+   * begin by looking. One that fails on the way forward does not make the operation fail: it stays
+   * open and is taken up again. And whenever it is taken up, they are run again, done or not. */
+  const char *patient_from;
 } Workflow;
 
 G_END_DECLS

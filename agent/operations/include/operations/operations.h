@@ -32,6 +32,24 @@ void           operations_snapshot_async  (Operations *self, Guest *guest, JsonO
 Operation     *operations_snapshot_finish (Operations *self, GAsyncResult *result,
                                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* Takes a full image: a point of the disks, each of them streamed as one standalone image, and the
+ * overlays folded back: {"name", "disks", "format", "quiesce", "metadata", "deadline",
+ * "on_deadline", ...}. As above. */
+void           operations_image_async     (Operations *self, Guest *guest, JsonObject *request,
+                                           const char *idempotency_key,
+                                           GCancellable *cancellable,
+                                           GAsyncReadyCallback callback, gpointer user_data);
+Operation     *operations_image_finish    (Operations *self, GAsyncResult *result,
+                                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Returns when the images of a snapshot or full image have their records in the store: the id of the
+ * first disk's. An operation that ends before that gives its error. */
+void           operations_await_image_async  (Operations *self, Operation *operation,
+                                           GCancellable *cancellable,
+                                           GAsyncReadyCallback callback, gpointer user_data);
+char          *operations_await_image_finish (Operations *self, GAsyncResult *result,
+                                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* The disks of a guest with their chains, as JSON. */
 void           operations_disks_async     (Operations *self, Guest *guest,
                                            GCancellable *cancellable,

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <core/workflow.h>
+#include <guest/quiesce.h>
+#include <operations/operations.h>
+
+#include "snapshot-plan.h"
+#include "upload-plan.h"
+
+G_BEGIN_DECLS
+
+/* Whether the point of the operation is there; a transaction takes it for all disks or for none. */
+typedef enum
+{
+  POINT_UNKNOWN,
+  POINT_NOT_TAKEN,
+  POINT_TAKEN,
+} PointState;
+
+/* How one disk stands, as recovery and withdrawal see it. */
+typedef struct
+{
+  gboolean overlay_in_chain;    /* QEMU has the overlay open in the chain of a device */
+  gboolean layer_active;        /* a device of QEMU's writes to the layer */
+  gboolean layer_by_own_name;   /* QEMU has the layer open by its name for life */
+  gboolean named_by_us;         /* the overlay is on the node that we made */
+  gboolean unlocked;            /* the layer is still on the file node without locks */
+} DiskFacts;
+
+/* Where the folding back of one disk's overlay has come to. */
+typedef enum
+{
+  FOLD_UNKNOWN,                 /* not looked yet */
+  FOLD_RUNNING,                 /* its commit runs, or is ready to pivot */
+  FOLD_DONE,                    /* the layer is on top again, as before the point */
+  FOLD_KEPT,                    /* the overlay stays, for a reason that is told */
+} FoldState;
+
+/* What the steps of a backup work on. The members up to @attempt are the plan: all that a restart
+ * knows. */
+typedef struct
+{
+  Operation  *operation;
+  Operations *operations;
+  Guest      *guest;            /* (nullable): not known (yet) after a restart */
+
+  GPtrArray  *disks;            /* of DiskPlan */
+  GPtrArray  *uploads;          /* of UploadPlan */
+  char      **jobs;             /* leftover jobs to end first */
+  QuiescePolicy quiesce_policy;
+  char       *name;
+  gboolean    was_running;      /* and so is to run again after a stop of ours */
+  gint64      pid;              /* the QEMU process that the plan was made for */
+  gint64      start_time;
+  gboolean    files_known;      /* what was made of files is in the plans of the disks */
+  char       *boot_id;          /* the host's start since which device numbers hold */
+  gint64      point_us;         /* when the point was taken; 0 before */
+  gboolean    frozen;           /* the point was taken with filesystems frozen */
+  gboolean    released;         /* the window is over: the guest runs and is thawed as before */
+  gboolean    folds;            /* the overlays are folded back in the end */
+  gboolean    may_halt;         /* from here on a stop may be ours; @was_running is as of then */
+  LatePolicy  late_policy;
+  gint64      deadline_s;       /* until an overlay is late */
+  gint64      attempt;          /* of the uploads */
+
+  PointState  point;
+  DiskFacts  *facts;            /* one for each disk; valid when @point is known by looking */
+  gboolean    same_process;     /* the guest is still that process */
+  gboolean    resumed;          /* it was not stopped, or goes on */
+  Quiesce    *quiesce;          /* (nullable): of this process's freeze */
+  gint64      window_us;        /* monotonic: when this process opened the window; else 0 */
+  guint       n_records;        /* of @uploads: the store may have records of so many */
+  GPtrArray  *sources;          /* of ImageSource, beside @uploads; NULL: not open, or a layer */
+  FoldState  *folding;         /* one for each disk */
+  gboolean    halted;           /* the CPUs are, or may be, stopped by us for a pivot */
+} Backup;
+
+extern const Workflow quick_backup_workflow;
+extern const Workflow full_image_workflow;
+
+/* The operation's plan, from which a workflow makes its job. */
+Backup *backup_new       (void);
+char        *backup_dup_boot_id (void);
+void         backup_free      (Backup *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Backup, backup_free)
+void         backup_save_plan (const Backup *self, JsonObject *plan);
+gboolean     backup_load_plan (Backup *self, JsonObject *plan,
+                                     GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+gpointer     backup_job_new      (Operation *operation, gpointer environment, GError **error);
+void         backup_job_free     (gpointer job);
+
+/* What a plan has use for; the steps that are passed over else. */
+gboolean     backup_needs_stop   (Backup *self);
+gboolean     backup_has_jobs     (gpointer job);
+gboolean     backup_adopts       (gpointer job);
+gboolean     backup_publishes_early  (gpointer job);
+gboolean     backup_requires_quiesce (gpointer job);
+gboolean     backup_uploads      (gpointer job);
+gboolean     backup_uploads_full (gpointer job);
+
+gboolean     backup_guest_is_gone   (Backup *job);      /* point-facts.c */
+gboolean     backup_is_same_process (Backup *job);
+
+/* What a finished step was: its task is given back. */
+void backup_step_done   (GTask *step);
+void backup_step_failed (GTask *step, GError *error);
+
+/* The link to the QEMU process that the plan was made for; AGENT_ERROR_UNAVAILABLE when another
+ * one, or none, is there by now. (transfer none) */
+QmpClient *backup_client (Backup *job, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* The overlay of a disk is on top now. */
+void backup_note_overlay (Backup *job, guint index);
+
+/* The steps, each in the file of its kind. */
+void backup_end_jobs       (GTask *step, gpointer job);   /* point-jobs.c */
+void backup_create_files   (GTask *step, gpointer job);   /* point-files.c */
+void backup_publish_early  (GTask *step, gpointer job);
+void backup_settle_caches  (GTask *step, gpointer job);
+void backup_publish_late   (GTask *step, gpointer job);
+void backup_look_again     (GTask *step, gpointer job);   /* point-look.c */
+void backup_adopt_names    (GTask *step, gpointer job);   /* point-nodes.c */
+void backup_open_overlays  (GTask *step, gpointer job);
+void backup_take_point     (GTask *step, gpointer job);
+void backup_rename_layers  (GTask *step, gpointer job);
+void backup_swap_disks     (GTask *step, gpointer job);   /* point-swap.c */
+void backup_freeze         (GTask *step, gpointer job);   /* point-pause.c */
+void backup_stop           (GTask *step, gpointer job);
+void backup_cont           (GTask *step, gpointer job);
+void backup_thaw           (GTask *step, gpointer job);
+void backup_check_quiesce  (GTask *step, gpointer job);
+void backup_record_point   (GTask *step, gpointer job);   /* point-record.c */
+void backup_create_images  (GTask *step, gpointer job);   /* upload.c */
+void backup_open_sources   (GTask *step, gpointer job);   /* sources.c */
+void backup_close_sources  (GTask *step, Backup *job);
+void backup_upload         (GTask *step, gpointer job);   /* upload.c */
+void backup_delete_images  (GTask *step, gpointer job);
+void backup_withdraw       (GTask *step, gpointer job);   /* withdraw.c */
+void backup_commit_back    (GTask *step, gpointer job);   /* fold-commit.c */
+void backup_pivot          (GTask *step, gpointer job);   /* fold-pivot.c */
+void backup_go_on          (GTask *step, gpointer job);   /* fold-pause.c */
+void backup_speed_up       (GTask *step, gpointer job);
+void backup_delete_overlays (GTask *step, gpointer job);  /* fold-files.c */
+
+void     backup_gather_facts (GTask *step, gpointer job);     /* point-facts.c */
+
+/* Pure: what becomes of a backup that a death of ours has cut off. */
+Recovery quick_backup_decide (gpointer job, const char *last_step, gboolean ended);
+Recovery full_image_decide   (gpointer job, const char *last_step, gboolean ended);
+/* The part that both have: the point's. */
+Recovery backup_decide_point (Backup *job, const char *last_step, gboolean ended);
+
+G_END_DECLS

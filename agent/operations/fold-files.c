@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Knows what folding back does to names and files: the published name moves to the layer while the
+ * guest's writes are held, and an overlay that nobody needs any more goes. */
+
+#include "fold.h"
+
+#include <core/error.h>
+
+#include "guest-errors.h"
+#include "node-batch.h"
+#include "points.h"
+
+static gboolean
+is_overlay (const DiskPlan *disk, const FileFacts *facts)
+{
+  return facts->dev == (guint64) disk->overlay_dev && facts->ino == (guint64) disk->overlay_ino;
+}
+
+/**
+ * fold_look_at_name:
+ * @disk: what was done with a disk
+ * @facts: its member name_on_overlay is set
+ * @error: return location
+ *
+ * Returns: whether it could be looked at
+ */
+gboolean
+fold_look_at_name (const DiskPlan *disk, FoldFacts *facts, GError **error)
+{
+  g_autoptr (GError) problem = NULL;
+  FileFacts published = { 0 };
+
+  facts->name_on_overlay = files_look (disk->published, &published, &problem)
+                           && is_overlay (disk, &published);
+  if (problem == NULL)
+    return TRUE;
+  g_propagate_error (error, g_steal_pointer (&problem));
+  return FALSE;
+}
+
+/* --- the published name --- */
+
+typedef struct
+{
+  const DiskPlan *disk;
+  gboolean        to_layer;
+} Publication;
+
+static gboolean
+publish (const DiskPlan *disk, gboolean to_layer, GError **error)
+{
+  /* A block device is started from by its own name again. */
+  if (disk->device_path != NULL)
+    return to_layer ? files_remove (disk->published, (guint64) disk->overlay_dev,
+                                    (guint64) disk->overlay_ino, error)
+                    : files_publish (disk->overlay, disk->published, 0, error);
+  return to_layer ? files_publish (disk->layer, disk->published, (guint64) disk->overlay_ino, error)
+                  : files_publish (disk->overlay, disk->published, (guint64) disk->layer_ino,
+                                   error);
+}
+
+static void
+publish_in_thread (GTask *task, gpointer source, gpointer task_data, GCancellable *cancellable)
+{
+  const Publication *self = task_data;
+  GError *error = NULL;
+
+  if (publish (self->disk, self->to_layer, &error))
+    g_task_return_boolean (task, TRUE);
+  else
+    g_task_return_error (task, error);
+}
+
+/**
+ * fold_publish_async:
+ * @job: a job
+ * @index: one of its disks
+ * @to_layer: where its published name is to lead: to the layer, else to the overlay
+ * @callback: called with the result
+ * @user_data: for @callback
+ */
+void
+fold_publish_async (Backup *job, guint index, gboolean to_layer, GAsyncReadyCallback callback,
+                    gpointer user_data)
+{
+  g_autoptr (GTask) task = g_task_new (NULL, NULL, callback, user_data);
+  Publication *self = g_new0 (Publication, 1);
+
+  self->disk = g_ptr_array_index (job->disks, index);
+  self->to_layer = to_layer;
+  g_task_set_task_data (task, self, g_free);
+  g_task_run_in_thread (task, publish_in_thread);
+}
+
+gboolean
+fold_publish_finish (GAsyncResult *result, GError **error)
+{
+  return g_task_propagate_boolean (G_TASK (result), error);
+}
+
+/* --- overlays that are not needed any more --- */
+
+typedef struct
+{
+  Backup *job;
+  GTask  *step;
+} Removal;
+
+static void
+removal_finish (Removal *self, GError *error)
+{
+  backup_save_plan (self->job, operation_get_plan (self->job->operation));
+  if (error == NULL)
+    backup_step_done (self->step);
+  else
+    backup_step_failed (self->step, guest_error_name (self->job->guest, error));
+  g_free (self);
+}
+
+static void
+tell_folded (Backup *job)
+{
+  JsonArray *told = json_object_get_array_member (operation_get_result (job->operation), "disks");
+
+  for (guint i = 0; i < job->disks->len; i++)
+    {
+      const DiskPlan *disk = g_ptr_array_index (job->disks, i);
+      JsonObject *object = json_array_get_object_element (told, i);
+
+      json_object_set_boolean_member (object, "folded", disk->folded);
+      if (disk->folded)
+        json_object_remove_member (object, "overlay");
+    }
+}
+
+/* A commit that came to nothing may have begun: then the layer holds some of what came after the
+ * point, and is none any more. */
+static gboolean
+is_point (const DiskPlan *disk)
+{
+  FileFacts facts = { 0 };
+
+  return !disk->folded && disk->layer_mtime_ns != 0 && files_look (disk->layer, &facts, NULL)
+         && facts.mtime_ns == disk->layer_mtime_ns;
+}
+
+/* Points are what is left of the disks whose overlays stay. */
+static gboolean
+record_kept (Backup *job, GError **error)
+{
+  Journal *journal = operations_get_journal (job->operations);
+  gboolean any = FALSE;
+
+  for (guint i = 0; i < job->disks->len; i++)
+    {
+      DiskPlan *disk = g_ptr_array_index (job->disks, i);
+
+      disk->is_no_point = !is_point (disk);
+      any = any || !disk->is_no_point;
+    }
+  if (!any)
+    return TRUE;
+  if (!points_record (journal, job, error))
+    return FALSE;
+  for (guint i = 0; i < job->uploads->len; i++)
+    {
+      const UploadPlan *upload = g_ptr_array_index (job->uploads, i);
+
+      if (!points_set_image (journal, operation_get_id (job->operation), upload->disk,
+                             upload->image_id, error))
+        return FALSE;
+    }
+  return TRUE;
+}
+
+static gboolean
+remove_overlay (DiskPlan *disk, GError **error)
+{
+  FoldFacts facts = { 0 };
+  gboolean in_use = FALSE;
+
+  if (!fold_look_at_name (disk, &facts, error) || !files_in_use (disk->overlay, &in_use, error))
+    return FALSE;
+  if (facts.name_on_overlay || in_use)
+    {
+      agent_set_error (error, AGENT_ERROR_CONFLICT, NULL, "%s is still %s", disk->overlay,
+                       in_use ? "open somewhere" : "what the guest would be started from");
+      return FALSE;
+    }
+  disk->folded = TRUE;
+  return files_remove (disk->overlay, (guint64) disk->overlay_dev, (guint64) disk->overlay_ino,
+                       error);
+}
+
+static void
+remove_in_thread (GTask *task, gpointer source, gpointer task_data, GCancellable *cancellable)
+{
+  Backup *job = task_data;
+  GError *error = NULL;
+
+  for (guint i = 0; i < job->disks->len; i++)
+    if (job->folding[i] == FOLD_DONE && !remove_overlay (g_ptr_array_index (job->disks, i), &error))
+      {
+        g_task_return_error (task, error);
+        return;
+      }
+  g_task_return_boolean (task, TRUE);
+}
+
+static void
+on_removed (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  Removal *self = user_data;
+  GError *error = NULL;
+
+  if (g_task_propagate_boolean (G_TASK (result), &error))
+    {
+      tell_folded (self->job);
+      record_kept (self->job, &error);
+    }
+  removal_finish (self, error);
+}
+
+static void
+remove_files (Removal *self)
+{
+  g_autoptr (GTask) task = g_task_new (NULL, NULL, on_removed, self);
+
+  g_task_set_task_data (task, self->job, NULL);
+  g_task_run_in_thread (task, remove_in_thread);
+}
+
+/* The graph has the last word on what a commit has come to. */
+static gboolean
+check_graph (Backup *job, Inspection *inspection, GError **error)
+{
+  for (guint i = 0; i < job->disks->len; i++)
+    {
+      const DiskPlan *disk = g_ptr_array_index (job->disks, i);
+      g_autofree char *id = fold_job_id (job, i);
+      FoldFacts facts = fold_facts_judge (disk, inspection->disks, inspection->jobs, id);
+
+      if (job->folding[i] != FOLD_DONE || !facts.overlay_open)
+        continue;
+      agent_set_error (error, AGENT_ERROR_GUEST, "it is tried again",
+                       "disk %s: its commit has ended, and QEMU still has %s in the chain",
+                       disk->disk, disk->overlay);
+      return FALSE;
+    }
+  return TRUE;
+}
+
+static void
+on_inspected (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  Removal *self = user_data;
+  g_autoptr (Inspection) inspection = NULL;
+  GError *error = NULL;
+
+  inspection = inspect_finish (result, &error);
+  if (inspection != NULL && check_graph (self->job, inspection, &error))
+    remove_files (self);
+  else
+    removal_finish (self, error);
+}
+
+static void
+on_closed (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  Removal *self = user_data;
+  GError *error = NULL;
+
+  if (qmp_batch_run_finish (QMP_BATCH (source), result, &error))
+    inspect_async (self->job->guest, NULL, on_inspected, self);
+  else
+    removal_finish (self, error);
+}
+
+/* QEMU keeps what was opened for it; what anybody uses refuses to go, and the graph shows it. */
+static void
+close_nodes (Removal *self, QmpClient *client)
+{
+  g_autoptr (QmpBatch) batch = qmp_batch_new ();
+
+  for (guint i = 0; i < self->job->disks->len; i++)
+    {
+      const DiskPlan *disk = g_ptr_array_index (self->job->disks, i);
+      g_autofree char *id = fold_job_id (self->job, i);
+
+      if (self->job->folding[i] != FOLD_DONE)
+        continue;
+      qmp_batch_add_tolerant (batch, "job-dismiss", qmp_args ("id", "s", id, NULL));
+      node_batch_delete (batch, disk->overlay_node);
+      node_batch_delete (batch, disk->overlay_file_node);
+    }
+  qmp_batch_run_async (batch, client, GUEST_COMMAND_DEADLINE_MS, NULL, on_closed, self);
+}
+
+void
+backup_delete_overlays (GTask *step, gpointer user_data)
+{
+  Backup *job = user_data;
+  Removal *self = g_new0 (Removal, 1);
+  GError *error = NULL;
+  QmpClient *client = NULL;
+
+  self->job = job;
+  self->step = step;
+  if (!fold_is_due (job) || !fold_is_settled (job, &error))
+    removal_finish (self, error);
+  else if (backup_guest_is_gone (job))
+    remove_files (self);
+  else if ((client = guest_require_client (job->guest, &error)) != NULL)
+    close_nodes (self, client);
+  else
+    removal_finish (self, error);
+}
