@@ -170,18 +170,20 @@ explain_refusal (Client       *self,
  * @body: (transfer full) (nullable): what to send
  * @idempotency_key: (nullable): makes a repeated request harmless
  * @cancellable: (nullable): ends the waiting; what was asked for may happen all the same
+ * @answer: (out) (optional) (nullable) (transfer full): the answer, %NULL when it has no body
  * @error: return location
  *
- * Returns: (transfer full) (nullable): the answer, %NULL without @error when it has no body; on
- *   failure %NULL with a %CLI_ERROR, whose hint stands on a second line
+ * Returns: whether the daemon did as it was told; else a %CLI_ERROR, whose hint stands on a second
+ *   line
  */
-JsonNode *
+gboolean
 client_call (Client        *self,
              const char    *method,
              const char    *path,
              JsonNode      *body,
              const char    *idempotency_key,
              GCancellable  *cancellable,
+             JsonNode     **answer,
              GError       **error)
 {
   g_autofree char *uri = g_strconcat ("http://localhost", path, NULL);
@@ -190,7 +192,7 @@ client_call (Client        *self,
   g_autoptr (JsonNode) node = NULL;
   g_autoptr (GBytes) received = NULL;
   g_autoptr (GError) problem = NULL;
-  Answer answer = { NULL, NULL, FALSE };
+  Answer arrived = { NULL, NULL, FALSE };
 
   if (sent != NULL)
     {
@@ -204,27 +206,66 @@ client_call (Client        *self,
                                   idempotency_key);
 
   soup_session_send_and_read_async (self->session, message, G_PRIORITY_DEFAULT, cancellable,
-                                    answered, &answer);
-  while (!answer.done)
+                                    answered, &arrived);
+  while (!arrived.done)
     g_main_context_iteration (NULL, TRUE);
 
-  received = answer.bytes;
-  problem = answer.error;
+  received = arrived.bytes;
+  problem = arrived.error;
   if (problem != NULL)
     {
       explain_connection (self, problem, error);
-      return NULL;
+      return FALSE;
     }
 
   node = parse_answer (received, &problem);
   if (!SOUP_STATUS_IS_SUCCESSFUL (soup_message_get_status (message)))
     {
       explain_refusal (self, message, node, error);
-      return NULL;
+      return FALSE;
     }
   if (problem != NULL)
-    g_propagate_error (error, g_steal_pointer (&problem));
-  return g_steal_pointer (&node);
+    {
+      g_propagate_error (error, g_steal_pointer (&problem));
+      return FALSE;
+    }
+  if (answer != NULL)
+    *answer = g_steal_pointer (&node);
+  return TRUE;
+}
+
+/**
+ * client_ask:
+ * @self: the client
+ * @method: an HTTP method
+ * @path: what to ask
+ * @body: (transfer full) (nullable): what to send
+ * @idempotency_key: (nullable): makes a repeated request harmless
+ * @cancellable: (nullable): ends the waiting
+ * @error: return location
+ *
+ * client_call() for what is answered with an object.
+ *
+ * Returns: (transfer full): the object; on failure %NULL with a %CLI_ERROR
+ */
+JsonNode *
+client_ask (Client        *self,
+            const char    *method,
+            const char    *path,
+            JsonNode      *body,
+            const char    *idempotency_key,
+            GCancellable  *cancellable,
+            GError       **error)
+{
+  g_autoptr (JsonNode) node = NULL;
+
+  if (!client_call (self, method, path, body, idempotency_key, cancellable, &node, error))
+    return NULL;
+  if (node != NULL && JSON_NODE_HOLDS_OBJECT (node))
+    return g_steal_pointer (&node);
+
+  g_set_error (error, CLI_ERROR, CLI_ERROR_FAILED, "the answer is no object");
+  return NULL;
 }
 
 /**
@@ -240,14 +281,5 @@ client_get (Client      *self,
             const char  *path,
             GError     **error)
 {
-  g_autoptr (GError) problem = NULL;
-  g_autoptr (JsonNode) node = client_call (self, "GET", path, NULL, NULL, NULL, &problem);
-
-  if (problem == NULL && (node == NULL || !JSON_NODE_HOLDS_OBJECT (node)))
-    g_set_error (&problem, CLI_ERROR, CLI_ERROR_FAILED, "the answer is no object");
-  if (problem == NULL)
-    return g_steal_pointer (&node);
-
-  g_propagate_error (error, g_steal_pointer (&problem));
-  return NULL;
+  return client_ask (self, "GET", path, NULL, NULL, NULL, error);
 }

@@ -13,10 +13,16 @@ Client     *client_new           (const char *socket_path);
 void        client_free          (Client *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Client, client_free)
 
-/* Asks, and waits for the answer. NULL without error when the answer has no body. CLI_ERROR. */
-JsonNode   *client_call          (Client *self, const char *method, const char *path,
+/* Asks, and waits for the answer. @answer: (out) (optional): NULL without a body. CLI_ERROR. */
+gboolean    client_call          (Client *self, const char *method, const char *path,
                                   JsonNode *body, const char *idempotency_key,
-                                  GCancellable *cancellable, GError **error);
+                                  GCancellable *cancellable, JsonNode **answer, GError **error)
+                                  G_GNUC_WARN_UNUSED_RESULT;
+/* The same for what is answered with an object. */
+JsonNode   *client_ask           (Client *self, const char *method, const char *path,
+                                  JsonNode *body, const char *idempotency_key,
+                                  GCancellable *cancellable,
+                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;
 JsonNode   *client_get           (Client *self, const char *path, GError **error)
                                   G_GNUC_WARN_UNUSED_RESULT;
 

@@ -30,16 +30,10 @@ struct _Command
   CommandRun  run;
 };
 
-gboolean command_attach     (Cli *cli, const Command *command, char **arguments, GError **error);
-gboolean command_detach     (Cli *cli, const Command *command, char **arguments, GError **error);
-gboolean command_guests     (Cli *cli, const Command *command, char **arguments, GError **error);
-gboolean command_disks      (Cli *cli, const Command *command, char **arguments, GError **error);
-gboolean command_snapshot   (Cli *cli, const Command *command, char **arguments, GError **error);
-gboolean command_snapshots  (Cli *cli, const Command *command, char **arguments, GError **error);
-gboolean command_images     (Cli *cli, const Command *command, char **arguments, GError **error);
-gboolean command_operations (Cli *cli, const Command *command, char **arguments, GError **error);
-gboolean command_show       (Cli *cli, const Command *command, char **arguments, GError **error);
-gboolean command_cancel     (Cli *cli, const Command *command, char **arguments, GError **error);
-gboolean command_health     (Cli *cli, const Command *command, char **arguments, GError **error);
+/* By file; behind the last of each stands one without a name. */
+extern const Command guest_commands[];
+extern const Command point_commands[];
+extern const Command image_commands[];
+extern const Command operation_commands[];
 
 G_END_DECLS

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows the commands about guests, and about the daemon itself. */
+/* Knows the commands about guests. */
 
-#include "commands.h"
+#include "ask.h"
 #include "fields.h"
+#include "members.h"
 #include "options.h"
 #include "output.h"
 #include "table.h"
@@ -33,29 +34,6 @@ attach_options_clear (AttachOptions *options)
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (AttachOptions, attach_options_clear)
 
-/* The daemon has a working folder of its own. */
-static void
-set_path (JsonObject *object,
-          const char *member,
-          const char *path)
-{
-  g_autofree char *absolute = NULL;
-
-  if (path == NULL)
-    return;
-  absolute = g_canonicalize_filename (path, NULL);
-  json_object_set_string_member (object, member, absolute);
-}
-
-static void
-set_text (JsonObject *object,
-          const char *member,
-          const char *text)
-{
-  if (text != NULL)
-    json_object_set_string_member (object, member, text);
-}
-
 /* "HOST:PORT" stays as it is; everything else is a path. */
 static void
 set_monitor (JsonObject *object,
@@ -65,9 +43,9 @@ set_monitor (JsonObject *object,
 
   if (strchr (monitor, '/') == NULL && colon != NULL && colon[1] != '\0' &&
       strspn (colon + 1, "0123456789") == strlen (colon + 1))
-    json_object_set_string_member (object, "monitor", monitor);
+    members_set_text (object, "monitor", monitor);
   else
-    set_path (object, "monitor", monitor);
+    members_set_path (object, "monitor", monitor);
 }
 
 static JsonNode *
@@ -78,48 +56,21 @@ describe_guest (const char           *monitor,
   g_autoptr (JsonObject) object = json_object_new ();
 
   set_monitor (object, monitor);
-  set_path (object, "agent", options->agent);
-  set_text (object, "id", options->id);
-  set_text (object, "uuid", options->uuid);
-  set_path (object, "overlay_folder", options->overlay_folder);
-  if (options->allow_format_change)
-    json_object_set_boolean_member (object, "allow_format_change", TRUE);
-
-  if (options->image_refs != NULL)
-    {
-      JsonObject *refs = json_object_new ();
-
-      json_object_set_object_member (object, "image_refs", refs);
-      for (char **ref = options->image_refs; *ref != NULL; ref++)
-        {
-          g_autofree char *disk = NULL;
-          const char *image = *ref;
-
-          if (strchr (*ref, '=') != NULL &&
-              !options_split_pair ("--image-ref", *ref, &disk, &image, error))
-            return NULL;
-          json_object_set_string_member (refs, disk != NULL ? disk : "*", image);
-        }
-    }
+  members_set_path (object, "agent", options->agent);
+  members_set_text (object, "id", options->id);
+  members_set_text (object, "uuid", options->uuid);
+  members_set_path (object, "overlay_folder", options->overlay_folder);
+  members_set_flag (object, "allow_format_change", options->allow_format_change);
+  if (!members_set_pairs (object, "image_refs", "--image-ref", options->image_refs, "*", error))
+    return NULL;
   return json_node_init_object (json_node_alloc (), object);
 }
 
-/**
- * command_attach:
- * @cli: the common options
- * @command: what --help says
- * @arguments: the words behind the command
- * @error: return location
- *
- * Attaches a guest.
- *
- * Returns: %TRUE, or %FALSE with the error to end with
- */
-gboolean
-command_attach (Cli            *cli,
-                const Command  *command,
-                char          **arguments,
-                GError        **error)
+static gboolean
+attach (Cli            *cli,
+        const Command  *command,
+        char          **arguments,
+        GError        **error)
 {
   g_auto (AttachOptions) options = { 0 };
   const GOptionEntry entries[] = {
@@ -135,10 +86,8 @@ command_attach (Cli            *cli,
       "Image of the store that a disk's base came from (repeatable)", "[DISK=]ID" },
     { NULL, 0, 0, G_OPTION_ARG_NONE, NULL, NULL, NULL },
   };
-  g_autoptr (GError) problem = NULL;
-  g_autoptr (JsonNode) answer = NULL;
+  g_autoptr (JsonNode) guest = NULL;
   JsonNode *request;
-  JsonObject *guest;
 
   if (!options_parse (cli, command, entries, &arguments, error))
     return FALSE;
@@ -146,92 +95,42 @@ command_attach (Cli            *cli,
   if (request == NULL)
     return FALSE;
 
-  answer = client_call (cli->client, "POST", "/v1/guests", request, NULL, NULL, &problem);
-  if (problem != NULL)
-    {
-      g_propagate_error (error, g_steal_pointer (&problem));
-      return FALSE;
-    }
-  if (answer == NULL || !JSON_NODE_HOLDS_OBJECT (answer))
-    return TRUE;
-
-  guest = json_node_get_object (answer);
+  guest = client_ask (cli->client, "POST", "/v1/guests", request, NULL, NULL, error);
+  if (guest == NULL)
+    return FALSE;
   if (cli->json)
-    output_json (answer);
-  output_line (cli, "Attached guest %s.", field_text (guest, "id"));
+    output_json (guest);
+  output_line (cli, "Attached guest %s.", field_text (json_node_get_object (guest), "id"));
   return TRUE;
 }
 
-/**
- * command_detach:
- * @cli: the common options
- * @command: what --help says
- * @arguments: the words behind the command
- * @error: return location
- *
- * Lets go of a guest.
- *
- * Returns: %TRUE, or %FALSE with the error to end with
- */
-gboolean
-command_detach (Cli            *cli,
-                const Command  *command,
-                char          **arguments,
-                GError        **error)
+static gboolean
+detach (Cli            *cli,
+        const Command  *command,
+        char          **arguments,
+        GError        **error)
 {
   g_autofree char *path = NULL;
-  g_autoptr (JsonNode) answer = NULL;
-  g_autoptr (GError) problem = NULL;
 
   if (!options_parse (cli, command, NULL, &arguments, error))
     return FALSE;
 
   path = client_path ("guests", arguments[0], NULL);
-  answer = client_call (cli->client, "DELETE", path, NULL, NULL, NULL, &problem);
-  if (problem == NULL)
-    {
-      output_line (cli, "Detached guest %s; it runs on.", arguments[0]);
-      return TRUE;
-    }
-  g_propagate_error (error, g_steal_pointer (&problem));
-  return FALSE;
+  if (!client_call (cli->client, "DELETE", path, NULL, NULL, NULL, NULL, error))
+    return FALSE;
+  output_line (cli, "Detached guest %s; it runs on.", arguments[0]);
+  return TRUE;
 }
 
-/**
- * command_guests:
- * @cli: the common options
- * @command: what --help says
- * @arguments: the words behind the command
- * @error: return location
- *
- * Lists the guests.
- *
- * Returns: %TRUE, or %FALSE with the error to end with
- */
-gboolean
-command_guests (Cli            *cli,
-                const Command  *command,
-                char          **arguments,
-                GError        **error)
+static void
+print_guests (JsonObject *answer)
 {
-  g_autoptr (Table) table = NULL;
-  g_autoptr (JsonNode) answer = NULL;
-  JsonArray *guests;
+  JsonArray *list = field_array (answer, "guests");
+  g_autoptr (Table) table = table_new ("GUEST", "NAME", "STATE", "RUNS", "MONITOR", "REMARK", NULL);
 
-  if (!options_parse (cli, command, NULL, &arguments, error) ||
-      (answer = client_get (cli->client, "/v1/guests", error)) == NULL)
-    return FALSE;
-  if (cli->json)
+  for (guint i = 0; i < array_length (list); i++)
     {
-      output_json (answer);
-      return TRUE;
-    }
-
-  guests = field_array (json_node_get_object (answer), "guests");
-  table = table_new ("GUEST", "NAME", "STATE", "RUNS", "MONITOR", "REMARK", NULL);
-  for (guint i = 0; i < array_length (guests); i++)
-    {
-      JsonObject *guest = array_object (guests, i);
+      JsonObject *guest = array_object (list, i);
       const char *remark = field_text (field_object (guest, "error"), "message");
 
       table_add (table, field_text (guest, "id"));
@@ -242,75 +141,57 @@ command_guests (Cli            *cli,
       table_add (table, remark != NULL ? remark : "");
     }
   table_print (table);
-  return TRUE;
 }
 
-/**
- * command_disks:
- * @cli: the common options
- * @command: what --help says
- * @arguments: the words behind the command
- * @error: return location
- *
- * Shows the disks of a guest as trees.
- *
- * Returns: %TRUE, or %FALSE with the error to end with
- */
-gboolean
-command_disks (Cli            *cli,
-               const Command  *command,
-               char          **arguments,
-               GError        **error)
+static gboolean
+guests (Cli            *cli,
+        const Command  *command,
+        char          **arguments,
+        GError        **error)
+{
+  return options_parse (cli, command, NULL, &arguments, error) &&
+         ask_and_print (cli, "/v1/guests", print_guests, error);
+}
+
+static void
+print_disks (JsonObject *answer)
+{
+  JsonArray *list = field_array (answer, "disks");
+
+  for (guint i = 0; i < array_length (list); i++)
+    tree_print_disk (array_object (list, i));
+}
+
+static gboolean
+disks (Cli            *cli,
+       const Command  *command,
+       char          **arguments,
+       GError        **error)
 {
   g_autofree char *path = NULL;
-  g_autoptr (JsonNode) answer = NULL;
-  JsonArray *disks;
 
   if (!options_parse (cli, command, NULL, &arguments, error))
     return FALSE;
 
   path = client_path ("guests", arguments[0], "disks");
-  answer = client_get (cli->client, path, error);
-  if (answer == NULL)
-    return FALSE;
-  if (cli->json)
-    {
-      output_json (answer);
-      return TRUE;
-    }
-
-  disks = field_array (json_node_get_object (answer), "disks");
-  for (guint i = 0; i < array_length (disks); i++)
-    tree_print_disk (array_object (disks, i));
-  return TRUE;
+  return ask_and_print (cli, path, print_disks, error);
 }
 
-/**
- * command_health:
- * @cli: the common options
- * @command: what --help says
- * @arguments: the words behind the command
- * @error: return location
- *
- * Asks the daemon how it is.
- *
- * Returns: %TRUE, or %FALSE with the error to end with
- */
-gboolean
-command_health (Cli            *cli,
-                const Command  *command,
-                char          **arguments,
-                GError        **error)
-{
-  g_autoptr (JsonNode) answer = NULL;
-
-  if (!options_parse (cli, command, NULL, &arguments, error) ||
-      (answer = client_get (cli->client, "/v1/health", error)) == NULL)
-    return FALSE;
-
-  if (cli->json)
-    output_json (answer);
-  else
-    output_members (json_node_get_object (answer));
-  return TRUE;
-}
+const Command guest_commands[] = {
+  { "attach", "MONITOR", 1, 1, "Attach a guest by the socket of its QEMU monitor.",
+    "  qsnap attach /run/vm/web.qmp\n"
+    "  qsnap attach /run/vm/web.qmp --agent /run/vm/web.qga --id web\n"
+    "  qsnap attach /run/vm/db.qmp --overlay-folder /srv/overlays    (disks on block devices)\n",
+    attach },
+  { "detach", "GUEST", 1, 1, "Let go of a guest; it runs on.",
+    "  qsnap detach web\n",
+    detach },
+  { "guests", "", 0, 0, "List the guests.",
+    "  qsnap guests\n"
+    "  qsnap guests --json | jq -r '.guests[].id'\n",
+    guests },
+  { "disks", "GUEST", 1, 1, "Show the disks of a guest, each with its chain of layers.",
+    "  qsnap disks web\n",
+    disks },
+  { NULL }
+};

@@ -2,7 +2,7 @@
 
 /* Knows the commands about images of the store. */
 
-#include "commands.h"
+#include "ask.h"
 #include "error.h"
 #include "fields.h"
 #include "options.h"
@@ -22,41 +22,23 @@ delete_images (Cli       *cli,
     {
       g_autofree char *plain = client_path ("images", *ids, NULL);
       g_autofree char *path = g_strconcat (plain, force ? "?force=true" : NULL, NULL);
-      g_autoptr (JsonNode) answer = NULL;
-      g_autoptr (GError) problem = NULL;
 
-      answer = client_call (cli->client, "DELETE", path, NULL, NULL, NULL, &problem);
-      if (problem != NULL)
-        {
-          g_propagate_error (error, g_steal_pointer (&problem));
-          return FALSE;
-        }
+      if (!client_call (cli->client, "DELETE", path, NULL, NULL, NULL, NULL, error))
+        return FALSE;
       output_line (cli, "Deleted image %s.", *ids);
     }
   return TRUE;
 }
 
-static gboolean
-list_images (Cli     *cli,
-             GError **error)
+static void
+print_images (JsonObject *answer)
 {
-  g_autoptr (JsonNode) answer = client_get (cli->client, "/v1/images", error);
-  g_autoptr (Table) table = NULL;
-  JsonArray *images;
+  JsonArray *list = field_array (answer, "images");
+  g_autoptr (Table) table = table_new ("IMAGE", "NAME", "STATUS", "FORMAT", ">SIZE", "KIND", NULL);
 
-  if (answer == NULL)
-    return FALSE;
-  if (cli->json)
+  for (guint i = 0; i < array_length (list); i++)
     {
-      output_json (answer);
-      return TRUE;
-    }
-
-  images = field_array (json_node_get_object (answer), "images");
-  table = table_new ("IMAGE", "NAME", "STATUS", "FORMAT", ">SIZE", "KIND", NULL);
-  for (guint i = 0; i < array_length (images); i++)
-    {
-      JsonObject *image = array_object (images, i);
+      JsonObject *image = array_object (list, i);
 
       table_add (table, field_text (image, "id"));
       table_add (table, field_text (image, "name"));
@@ -66,25 +48,13 @@ list_images (Cli     *cli,
       table_add (table, field_bool (image, "hidden") ? "layer" : "image");
     }
   table_print (table);
-  return TRUE;
 }
 
-/**
- * command_images:
- * @cli: the common options
- * @command: what --help says
- * @arguments: the words behind the command
- * @error: return location
- *
- * Lists the images of the store, or deletes some.
- *
- * Returns: %TRUE, or %FALSE with the error to end with
- */
-gboolean
-command_images (Cli            *cli,
-                const Command  *command,
-                char          **arguments,
-                GError        **error)
+static gboolean
+images (Cli            *cli,
+        const Command  *command,
+        char          **arguments,
+        GError        **error)
 {
   gboolean force = FALSE;
   const GOptionEntry entries[] = {
@@ -96,7 +66,7 @@ command_images (Cli            *cli,
   if (!options_parse (cli, command, entries, &arguments, error))
     return FALSE;
   if (arguments[0] == NULL)
-    return list_images (cli, error);
+    return ask_and_print (cli, "/v1/images", print_images, error);
   if (strcmp (arguments[0], "delete") == 0 && arguments[1] != NULL)
     return delete_images (cli, arguments + 1, force, error);
 
@@ -104,3 +74,11 @@ command_images (Cli            *cli,
                "wrong arguments: qsnap images %s\nSee qsnap images --help.", command->arguments);
   return FALSE;
 }
+
+const Command image_commands[] = {
+  { "images", "[delete ID...]", 0, G_MAXUINT, "List the images of the store, or delete some.",
+    "  qsnap images\n"
+    "  qsnap images delete 3f2a54e0-5b0e-4a52-9f0e-6a7f7f1a6c55\n",
+    images },
+  { NULL }
+};

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows the commands about operations, and "show", which takes the id of anything. */
+/* Knows the commands about what the daemon does: its operations, "show", which takes the id of
+ * anything, and its health. */
 
-#include "commands.h"
+#include "ask.h"
 #include "error.h"
 #include "fields.h"
 #include "options.h"
@@ -31,22 +32,11 @@ add_operation (Table      *table,
   table_add (table, field_text (field_object (operation, "error"), "message"));
 }
 
-/**
- * command_operations:
- * @cli: the common options
- * @command: what --help says
- * @arguments: the words behind the command
- * @error: return location
- *
- * Lists the operations.
- *
- * Returns: %TRUE, or %FALSE with the error to end with
- */
-gboolean
-command_operations (Cli            *cli,
-                    const Command  *command,
-                    char          **arguments,
-                    GError        **error)
+static gboolean
+operations (Cli            *cli,
+            const Command  *command,
+            char          **arguments,
+            GError        **error)
 {
   g_autofree char *guest = NULL;
   gboolean all = FALSE;
@@ -59,7 +49,7 @@ command_operations (Cli            *cli,
   g_autofree char *path = NULL;
   g_autoptr (JsonNode) answer = NULL;
   g_autoptr (Table) table = NULL;
-  JsonArray *operations;
+  JsonArray *list;
 
   if (!options_parse (cli, command, entries, &arguments, error))
     return FALSE;
@@ -70,10 +60,10 @@ command_operations (Cli            *cli,
   if (answer == NULL)
     return FALSE;
 
-  operations = field_array (json_node_get_object (answer), "operations");
-  for (guint i = array_length (operations); !all && i > 0; i--)
-    if (wait_is_over (array_object (operations, i - 1)))
-      json_array_remove_element (operations, i - 1);
+  list = field_array (json_node_get_object (answer), "operations");
+  for (guint i = array_length (list); !all && i > 0; i--)
+    if (wait_is_over (array_object (list, i - 1)))
+      json_array_remove_element (list, i - 1);
 
   if (cli->json)
     {
@@ -82,8 +72,8 @@ command_operations (Cli            *cli,
     }
   table = table_new ("OPERATION", "GUEST", "KIND", "STATE", "STEP", ">DONE", "CREATED (UTC)",
                      "ERROR", NULL);
-  for (guint i = 0; i < array_length (operations); i++)
-    add_operation (table, array_object (operations, i));
+  for (guint i = 0; i < array_length (list); i++)
+    add_operation (table, array_object (list, i));
   table_print (table);
   return TRUE;
 }
@@ -120,22 +110,11 @@ find_anything (Cli         *cli,
   return NULL;
 }
 
-/**
- * command_show:
- * @cli: the common options
- * @command: what --help says
- * @arguments: the words behind the command
- * @error: return location
- *
- * Shows an operation, an image or a guest.
- *
- * Returns: %TRUE, or %FALSE with the error to end with
- */
-gboolean
-command_show (Cli            *cli,
-              const Command  *command,
-              char          **arguments,
-              GError        **error)
+static gboolean
+show (Cli            *cli,
+      const Command  *command,
+      char          **arguments,
+      GError        **error)
 {
   gboolean wait = FALSE;
   const GOptionEntry entries[] = {
@@ -166,40 +145,53 @@ command_show (Cli            *cli,
   return !waited || wait_check_success (json_node_get_object (answer), error);
 }
 
-/**
- * command_cancel:
- * @cli: the common options
- * @command: what --help says
- * @arguments: the words behind the command
- * @error: return location
- *
- * Cancels an operation.
- *
- * Returns: %TRUE, or %FALSE with the error to end with
- */
-gboolean
-command_cancel (Cli            *cli,
-                const Command  *command,
-                char          **arguments,
-                GError        **error)
+static gboolean
+cancel (Cli            *cli,
+        const Command  *command,
+        char          **arguments,
+        GError        **error)
 {
   g_autofree char *path = NULL;
   g_autoptr (JsonNode) answer = NULL;
-  g_autoptr (GError) problem = NULL;
 
   if (!options_parse (cli, command, NULL, &arguments, error))
     return FALSE;
 
   path = client_path ("operations", arguments[0], NULL);
-  answer = client_call (cli->client, "DELETE", path, NULL, NULL, NULL, &problem);
-  if (problem != NULL)
-    {
-      g_propagate_error (error, g_steal_pointer (&problem));
-      return FALSE;
-    }
+  if (!client_call (cli->client, "DELETE", path, NULL, NULL, NULL, &answer, error))
+    return FALSE;
   if (cli->json && answer != NULL)
     output_json (answer);
   output_line (cli, "Operation %s is being cancelled; qsnap show %s --wait waits for its end.",
                arguments[0], arguments[0]);
   return TRUE;
 }
+
+static gboolean
+health (Cli            *cli,
+        const Command  *command,
+        char          **arguments,
+        GError        **error)
+{
+  return options_parse (cli, command, NULL, &arguments, error) &&
+         ask_and_print (cli, "/v1/health", output_members, error);
+}
+
+const Command operation_commands[] = {
+  { "operations", "", 0, 0, "List the operations that run.",
+    "  qsnap operations\n"
+    "  qsnap operations --all --guest web                            (also those that are over)\n",
+    operations },
+  { "show", "ID", 1, 1, "Show an operation, an image or a guest.",
+    "  qsnap show 3f2a54e0-5b0e-4a52-9f0e-6a7f7f1a6c55\n"
+    "  qsnap show web\n"
+    "  qsnap show ID --wait                                          (until it is over)\n",
+    show },
+  { "cancel", "ID", 1, 1, "Cancel an operation; it cleans up after itself.",
+    "  qsnap cancel 3f2a54e0-5b0e-4a52-9f0e-6a7f7f1a6c55\n",
+    cancel },
+  { "health", "", 0, 0, "Ask the daemon how it is.",
+    "  qsnap health\n",
+    health },
+  { NULL }
+};

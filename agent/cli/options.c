@@ -146,32 +146,3 @@ options_parse (Cli                 *cli,
   cli->client = client_new (cli->socket != NULL ? cli->socket : default_socket ());
   return TRUE;
 }
-
-/**
- * options_split_pair:
- * @option: the option that has the pair, for the error
- * @pair: "KEY=VALUE"
- * @key: (out) (transfer full): what stands before the first =
- * @value: (out) (transfer none): what stands behind it; may be empty
- * @error: return location
- *
- * Returns: whether there is a key and a =; else %CLI_ERROR_USAGE
- */
-gboolean
-options_split_pair (const char  *option,
-                    const char  *pair,
-                    char       **key,
-                    const char **value,
-                    GError     **error)
-{
-  const char *equals = strchr (pair, '=');
-
-  if (equals == NULL || equals == pair)
-    {
-      g_set_error (error, CLI_ERROR, CLI_ERROR_USAGE, "%s %s: must be KEY=VALUE", option, pair);
-      return FALSE;
-    }
-  *key = g_strndup (pair, (gsize) (equals - pair));
-  *value = equals + 1;
-  return TRUE;
-}

@@ -14,8 +14,4 @@ int      options_parse_common (Cli *cli, int argc, char **argv, const char *desc
 gboolean options_parse        (Cli *cli, const Command *command, const GOptionEntry *entries,
                                char ***arguments, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* "KEY=VALUE" apart; FALSE with CLI_ERROR_USAGE. */
-gboolean options_split_pair   (const char *option, const char *pair, char **key, const char **value,
-                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
-
 G_END_DECLS

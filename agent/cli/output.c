@@ -8,7 +8,6 @@
 #include "text.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #define DEPTH_MAX 16
 
@@ -30,13 +29,13 @@ output_json (JsonNode *node)
 /**
  * output_error:
  * @cli: whether there is --json
- * @error: what went wrong; what stands behind the first line of its message is a hint
+ * @error: what went wrong; behind the first line of its message stand hints
  */
 void
 output_error (Cli          *cli,
               const GError *error)
 {
-  g_auto (GStrv) lines = g_strsplit (error->message, "\n", 2);
+  g_auto (GStrv) lines = g_strsplit (error->message, "\n", -1);
   JsonNode *refusal = cli->client != NULL ? client_get_refusal (cli->client) : NULL;
 
   for (guint i = 0; lines[i] != NULL; i++)
@@ -76,11 +75,18 @@ output_line (Cli        *cli,
   g_print ("%s\n", line);
 }
 
-static gboolean
-is_size (const char *name)
+/* What a figure with this name is in people's words. (nullable) */
+static char *
+explain_figure (const char *name,
+                gint64      figure)
 {
-  return strcmp (name, "size") == 0 || g_str_has_suffix (name, "_size") ||
-         strcmp (name, "allocated") == 0;
+  static const char *const bytes[] = { "size", "allocated", "done", "total", NULL };
+
+  if (figure < 0)
+    return NULL;
+  if (g_strv_contains (bytes, name) || g_str_has_suffix (name, "_size"))
+    return text_size (figure);
+  return g_str_has_suffix (name, "_us") ? text_milliseconds (figure) : NULL;
 }
 
 static char *
@@ -89,11 +95,12 @@ format_value (const char *name,
 {
   if (json_node_get_value_type (node) == G_TYPE_STRING)
     return text_escape (json_node_get_string (node));
-  if (json_node_get_value_type (node) == G_TYPE_INT64 && is_size (name))
+  if (json_node_get_value_type (node) == G_TYPE_INT64)
     {
-      g_autofree char *size = text_size (json_node_get_int (node));
+      g_autofree char *words = explain_figure (name, json_node_get_int (node));
 
-      return g_strdup_printf ("%" G_GINT64_FORMAT " (%s)", json_node_get_int (node), size);
+      if (words != NULL)
+        return g_strdup_printf ("%" G_GINT64_FORMAT " (%s)", json_node_get_int (node), words);
     }
   return json_to_string (node, FALSE);
 }

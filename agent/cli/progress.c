@@ -5,6 +5,8 @@
 #include "progress.h"
 
 #include "fields.h"
+#include "phases.h"
+#include "rate.h"
 #include "text.h"
 
 #include <stdio.h>
@@ -14,16 +16,13 @@
 #define BAR_WIDTH_MAX  30
 #define BAR_WIDTH_MIN  5
 #define COLUMNS        80       /* where the terminal does not say */
-#define RATE_SMOOTHING 0.3      /* weight of the newest rate */
 
 struct _Progress
 {
   gboolean  terminal;
   gboolean  drawn;              /* there is a line to overwrite */
-  char     *step;               /* the last one shown */
-  gint64    last_done;
-  gint64    last_time;          /* monotonic microseconds; 0: no measure yet */
-  double    rate;               /* bytes per second */
+  char     *phase;              /* the last one shown */
+  Rate      rate;               /* of what that phase transfers */
 };
 
 /**
@@ -48,7 +47,7 @@ progress_free (Progress *self)
 {
   if (self->drawn)
     fputs ("\r\033[K", stderr);
-  g_free (self->step);
+  g_free (self->phase);
   g_free (self);
 }
 
@@ -60,26 +59,18 @@ terminal_columns (void)
   return ioctl (STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : COLUMNS;
 }
 
-static void
-measure_rate (Progress *self,
-              gint64    done)
+/* In people's words; a step without any is shown by its name. */
+static char *
+describe_phase (JsonObject *operation)
 {
-  gint64 now = g_get_monotonic_time ();
+  const char *state = field_text (operation, "state");
+  const char *step = field_text (operation, "step");
+  const char *phase;
 
-  if (done < self->last_done)
-    self->last_time = 0;
-  if (self->last_time != 0 && now > self->last_time && done > self->last_done)
-    {
-      double rate = (double) (done - self->last_done) * G_USEC_PER_SEC
-                    / (double) (now - self->last_time);
-
-      self->rate = self->rate > 0 ? self->rate + RATE_SMOOTHING * (rate - self->rate) : rate;
-    }
-  if (self->last_time == 0 || done != self->last_done)
-    {
-      self->last_time = now;
-      self->last_done = done;
-    }
+  if (step == NULL)
+    return text_escape (g_strcmp0 (state, "running") == 0 ? "starting" : state);
+  phase = phase_of_step (step);
+  return text_escape (phase != NULL ? phase : step);
 }
 
 static void
@@ -105,15 +96,16 @@ describe_transfer (Progress *self,
                    gint64    total)
 {
   g_autoptr (GString) text = g_string_new (NULL);
+  gint64 seconds = rate_seconds_left (self->rate, total);
   g_autofree char *done_text = text_size (done);
   g_autofree char *total_text = text_size (total);
 
   g_string_append_printf (text, " %3d%%  %s of %s", (int) ((double) done / (double) total * 100),
                           done_text, total_text);
-  if (self->rate >= 1)
+  if (seconds >= 0)
     {
-      g_autofree char *rate = text_size ((gint64) self->rate);
-      g_autofree char *left = text_duration ((gint64) ((double) (total - done) / self->rate));
+      g_autofree char *rate = text_size ((gint64) self->rate.speed);
+      g_autofree char *left = text_duration (seconds);
 
       g_string_append_printf (text, "  %s/s  %s left", rate, left);
     }
@@ -142,16 +134,15 @@ progress_show (Progress   *self,
   JsonObject *progress = field_object (operation, "progress");
   gint64 total = field_int (progress, "total", 0);
   gint64 done = CLAMP (field_int (progress, "done", 0), 0, MAX (total, 0));
-  const char *step = field_text (operation, "step");
-  g_autoptr (GString) line = g_string_new (NULL);
-  g_autofree char *shown = text_escape (step != NULL ? step : field_text (operation, "state"));
+  g_autofree char *phase = describe_phase (operation);
+  gboolean is_new = g_strcmp0 (self->phase, phase) != 0;
+  g_autoptr (GString) line = g_string_new (phase);
 
-  measure_rate (self, done);
-  g_string_append (line, shown);
+  self->rate = rate_measure (is_new ? (Rate) { 0 } : self->rate, done, g_get_monotonic_time ());
 
   if (!self->terminal)
     {
-      if (g_strcmp0 (self->step, shown) != 0)
+      if (is_new)
         g_printerr ("%s\n", line->str);
     }
   else
@@ -171,6 +162,6 @@ progress_show (Progress   *self,
       self->drawn = TRUE;
     }
 
-  g_free (self->step);
-  self->step = g_steal_pointer (&shown);
+  g_free (self->phase);
+  self->phase = g_steal_pointer (&phase);
 }

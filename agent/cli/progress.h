@@ -6,7 +6,7 @@
 G_BEGIN_DECLS
 
 /* How an operation gets on, on stderr: one line that is written anew on a terminal, a line for each
- * step elsewhere. */
+ * phase elsewhere. */
 typedef struct _Progress Progress;
 
 Progress *progress_new    (void);

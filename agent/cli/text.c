@@ -94,6 +94,18 @@ text_duration (gint64 seconds)
 }
 
 /**
+ * text_milliseconds:
+ * @microseconds: not negative
+ *
+ * Returns: (transfer full): such as "12.3 ms"
+ */
+char *
+text_milliseconds (gint64 microseconds)
+{
+  return g_strdup_printf ("%.1f ms", (double) microseconds / 1000);
+}
+
+/**
  * text_time:
  * @time: (nullable): "2026-11-20T11:46:30.160131Z", in UTC
  *

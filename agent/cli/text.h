@@ -12,6 +12,7 @@ guint  text_width    (const char *text);
 
 char  *text_size     (gint64 bytes);            /* "1.5 GiB"; "-" below 0 */
 char  *text_duration (gint64 seconds);          /* "2 min 5 s" */
+char  *text_milliseconds (gint64 microseconds);         /* "12.3 ms" */
 char  *text_time     (const char *time);        /* the daemon's, to the second; NULL becomes "-" */
 
 /* Whether the terminal can show more than ASCII. */

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows how to wait for an operation, and how to stop waiting. */
+/* Knows how to wait for an operation, how to stop waiting, and how its end is told. */
 
 #include "wait.h"
 
 #include "error.h"
 #include "fields.h"
+#include "output.h"
 #include "progress.h"
 
 #include <glib-unix.h>
@@ -26,12 +27,31 @@ wait_is_over (JsonObject *operation)
   return state == NULL || (strcmp (state, "queued") != 0 && strcmp (state, "running") != 0);
 }
 
+/* An overlay that stays although nobody wanted it to outlive the operation. */
+static void
+append_kept_overlays (GString    *text,
+                      JsonObject *operation)
+{
+  JsonArray *disks = field_array (field_object (operation, "result"), "disks");
+
+  for (guint i = 0; i < array_length (disks); i++)
+    {
+      JsonObject *disk = array_object (disks, i);
+      const char *name = field_text (disk, "disk");
+      const char *reason = field_text (disk, "kept");
+
+      if (name != NULL && reason != NULL)
+        g_string_append_printf (text, "\nDisk %s keeps its overlay: %s", name, reason);
+    }
+}
+
 /**
  * wait_check_success:
  * @operation: one that is over
  * @error: return location
  *
- * Returns: whether it has succeeded; else %CLI_ERROR_FAILED, with its error and hint
+ * Returns: whether it has succeeded; else %CLI_ERROR_FAILED, with its error, hint, and what is left
+ *   of it
  */
 gboolean
 wait_check_success (JsonObject  *operation,
@@ -42,15 +62,19 @@ wait_check_success (JsonObject  *operation,
   JsonObject *problem = field_object (operation, "error");
   const char *text = field_text (problem, "message");
   const char *hint = field_text (problem, "hint");
-  gboolean cancelled = g_strcmp0 (state, "cancelled") == 0;
+  g_autoptr (GString) words = NULL;
 
   if (g_strcmp0 (state, "succeeded") == 0)
     return TRUE;
 
-  g_set_error (error, CLI_ERROR, CLI_ERROR_FAILED, "operation %s %s%s%s%s%s",
-               id != NULL ? id : "?", cancelled ? "was cancelled" : "failed",
-               text != NULL ? ": " : "", text != NULL ? text : "", hint != NULL ? "\n" : "",
-               hint != NULL ? hint : "");
+  words = g_string_new (g_strcmp0 (state, "cancelled") == 0 ? "was cancelled" : "failed");
+  if (text != NULL)
+    g_string_append_printf (words, ": %s", text);
+  if (hint != NULL)
+    g_string_append_printf (words, "\n%s", hint);
+  append_kept_overlays (words, operation);
+  g_set_error (error, CLI_ERROR, CLI_ERROR_FAILED, "operation %s %s", id != NULL ? id : "?",
+               words->str);
   return FALSE;
 }
 
@@ -119,17 +143,11 @@ wait_for_operation (Cli       *cli,
       JsonNode *next;
 
       progress_show (progress, json_node_get_object (latest));
-      next = client_call (cli->client, "GET", path, NULL, NULL, cancellable, &problem);
-      if (next != NULL && JSON_NODE_HOLDS_OBJECT (next))
+      next = client_ask (cli->client, "GET", path, NULL, NULL, cancellable, &problem);
+      if (next != NULL)
         {
           json_node_unref (latest);
           latest = next;
-        }
-      else
-        {
-          g_clear_pointer (&next, json_node_unref);
-          if (problem == NULL)
-            g_set_error (&problem, CLI_ERROR, CLI_ERROR_FAILED, "the answer is no operation");
         }
     }
 
@@ -143,4 +161,44 @@ wait_for_operation (Cli       *cli,
 
   g_propagate_error (error, g_steal_pointer (&problem));
   return NULL;
+}
+
+/**
+ * wait_and_print:
+ * @cli: the daemon, and whether there is --json
+ * @begun: (transfer full): an operation that has begun
+ * @wait: whether to wait for its end; else it is told how to
+ * @print: prints an operation that has succeeded, for people
+ * @error: return location
+ *
+ * Returns: whether it has succeeded, or begun without @wait; else a %CLI_ERROR
+ */
+gboolean
+wait_and_print (Cli       *cli,
+                JsonNode  *begun,
+                gboolean   wait,
+                Printer    print,
+                GError   **error)
+{
+  g_autoptr (JsonNode) operation = begun;
+
+  if (wait)
+    operation = wait_for_operation (cli, g_steal_pointer (&operation), error);
+  if (operation == NULL)
+    return FALSE;
+
+  if (cli->json)
+    output_json (operation);
+  if (!wait)
+    {
+      const char *id = field_text (json_node_get_object (operation), "id");
+
+      output_line (cli, "Operation %s; qsnap show %s --wait waits for it.", id, id);
+      return TRUE;
+    }
+  if (!wait_check_success (json_node_get_object (operation), error))
+    return FALSE;
+  if (!cli->json)
+    print (json_node_get_object (operation));
+  return TRUE;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows who may ask: on the Unix socket, whom its mode lets in; on TCP, who has the token. And
+/* Knows who may ask: on the Unix socket, whom its mode lets in; on TCP, who has the token, or one
+ * that the store's identity service knows: of the images' own project, or of an administrator. And
  * nobody whose browser was talked into asking: its request carries a Host or an Origin that is not
  * ours. */
 
@@ -17,8 +18,9 @@
 
 struct _Access
 {
-  char *token;                  /* (nullable): no TCP then */
-  char *listen_host;            /* (nullable) */
+  ImageStore *store;
+  char       *token;            /* (nullable): no TCP then */
+  char       *listen_host;      /* (nullable) */
 };
 
 static char *
@@ -56,6 +58,7 @@ read_token (const char  *path,
 /**
  * access_new:
  * @config: the settings
+ * @store: whose identity service knows tokens, too, if it has one
  * @error: return location
  *
  * Reads the token, if there is something to listen on that needs one.
@@ -64,10 +67,12 @@ read_token (const char  *path,
  */
 Access *
 access_new (const Config  *config,
+            ImageStore    *store,
             GError       **error)
 {
   g_autoptr (Access) self = g_new0 (Access, 1);
 
+  self->store = g_object_ref (store);
   if (config->listen == NULL)
     return g_steal_pointer (&self);
 
@@ -91,6 +96,7 @@ access_new (const Config  *config,
 void
 access_free (Access *self)
 {
+  g_object_unref (self->store);
   g_free (self->token);
   g_free (self->listen_host);
   g_free (self);
@@ -201,28 +207,58 @@ equals_secret (const char *given,
   return difference == 0;
 }
 
-static gboolean
-check_token (const Access      *self,
-             SoupServerMessage *message,
-             GError           **error)
+/* What the header "Authorization: Bearer" says. */
+static const char *
+get_bearer (SoupMessageHeaders *headers)
 {
   static const char scheme[] = "Bearer ";
-  SoupMessageHeaders *headers = soup_server_message_get_request_headers (message);
   const char *given = soup_message_headers_get_one (headers, "Authorization");
+
+  return given != NULL && g_ascii_strncasecmp (given, scheme, strlen (scheme)) == 0
+         ? given + strlen (scheme) : NULL;
+}
+
+/* Whether it is worth asking about. */
+static gboolean
+is_fit (const char *token)
+{
+  gsize length = strlen (token);
+
+  for (gsize i = 0; i < length; i++)
+    if (!g_ascii_isgraph (token[i]))
+      return FALSE;
+  return length > 0 && length <= TOKEN_SIZE_MAX;
+}
+
+static gboolean
+check_token (const Access       *self,
+             SoupServerMessage  *message,
+             char              **token,
+             GError            **error)
+{
+  SoupMessageHeaders *headers = soup_server_message_get_request_headers (message);
+  const char *bearer = get_bearer (headers);
+  const char *keystone = soup_message_headers_get_one (headers, "X-Auth-Token");
 
   if (is_unix (message))
     return TRUE;
 
-  if (given != NULL && g_ascii_strncasecmp (given, scheme, strlen (scheme)) == 0 &&
-      self->token != NULL && equals_secret (given + strlen (scheme), self->token))
+  if (self->token != NULL &&
+      ((bearer != NULL && equals_secret (bearer, self->token)) ||
+       (keystone != NULL && equals_secret (keystone, self->token))))
     return TRUE;
 
-  soup_message_headers_replace (soup_server_message_get_response_headers (message),
-                                "WWW-Authenticate", "Bearer");
+  if (keystone != NULL && is_fit (keystone) && image_store_can_identify (self->store))
+    {
+      *token = g_strdup (keystone);
+      return TRUE;
+    }
+
   agent_set_error (error, AGENT_ERROR_UNAUTHORIZED,
-                   "Send the header \"Authorization: Bearer TOKEN\" with what stands in the file "
-                   "that [rest] token-file names.",
-                   given == NULL ? "the request has no token" : "the request's token is wrong");
+                   "Send the header \"Authorization: Bearer TOKEN\" or \"X-Auth-Token: TOKEN\" "
+                   "with what stands in the file that [rest] token-file names.",
+                   soup_message_headers_get_one (headers, "Authorization") == NULL &&
+                   keystone == NULL ? "the request has no token" : "the request's token is wrong");
   return FALSE;
 }
 
@@ -230,6 +266,8 @@ check_token (const Access      *self,
  * access_check:
  * @self: the rules
  * @message: a request whose headers have come
+ * @is_public: whether anybody may know the answer
+ * @token: (out) (transfer full) (nullable): what access_identify_async() has to decide about still
  * @error: return location
  *
  * Returns: whether its sender may ask; else %AGENT_ERROR_FORBIDDEN or %AGENT_ERROR_UNAUTHORIZED
@@ -237,12 +275,100 @@ check_token (const Access      *self,
 gboolean
 access_check (const Access       *self,
               SoupServerMessage  *message,
+              gboolean            is_public,
+              char              **token,
               GError            **error)
 {
   SoupMessageHeaders *headers = soup_server_message_get_request_headers (message);
   /* Joined with a comma when there are several, and then nobody's name. */
   const char *host = soup_message_headers_get_list (headers, "Host");
 
+  *token = NULL;
   return check_host (self, message, host, error) && check_origin (message, host, error) &&
-         check_token (self, message, error);
+         (is_public || check_token (self, message, token, error));
+}
+
+/**
+ * access_challenge:
+ * @message: a request that is refused
+ * @error: why
+ *
+ * Says how to come in, where that would help.
+ */
+void
+access_challenge (SoupServerMessage *message,
+                  const GError      *error)
+{
+  if (g_error_matches (error, AGENT_ERROR, AGENT_ERROR_UNAUTHORIZED))
+    soup_message_headers_replace (soup_server_message_get_response_headers (message),
+                                  "WWW-Authenticate", "Bearer");
+}
+
+static gboolean
+check_user (const ImageUser  *user,
+            GError          **error)
+{
+  for (guint i = 0; user->roles != NULL && user->roles[i] != NULL; i++)
+    if (g_str_equal (user->roles[i], "admin"))
+      return TRUE;
+  if (user->is_ours)
+    return TRUE;
+
+  agent_set_error (error, AGENT_ERROR_FORBIDDEN,
+                   "Use a token of the project that the images go to.",
+                   "the token is of another project");
+  return FALSE;
+}
+
+static void
+user_known (GObject      *source,
+            GAsyncResult *result,
+            gpointer      user_data)
+{
+  g_autoptr (GTask) task = user_data;
+  g_autoptr (ImageUser) user = NULL;
+  GError *error = NULL;
+
+  user = image_store_identify_finish (AGENT_IMAGE_STORE (source), result, &error);
+  if (user != NULL && check_user (user, &error))
+    g_task_return_pointer (task, g_steal_pointer (&user), (GDestroyNotify) image_user_free);
+  else
+    g_task_return_error (task, error);
+}
+
+/**
+ * access_identify_async:
+ * @self: the rules
+ * @token: what access_check() left open
+ * @cancellable: (nullable): ends the wait
+ * @callback: called with the decision
+ * @user_data: for @callback
+ *
+ * Asks the store's identity service whose @token is.
+ */
+void
+access_identify_async (const Access        *self,
+                       const char          *token,
+                       GCancellable        *cancellable,
+                       GAsyncReadyCallback  callback,
+                       gpointer             user_data)
+{
+  GTask *task = g_task_new (NULL, cancellable, callback, user_data);
+
+  image_store_identify_async (self->store, token, cancellable, user_known, task);
+}
+
+/**
+ * access_identify_finish:
+ * @result: what @callback was given
+ * @error: %AGENT_ERROR_UNAUTHORIZED for nobody's token, %AGENT_ERROR_FORBIDDEN for one of another
+ *   project; what the service failed with
+ *
+ * Returns: (transfer full): who may ask
+ */
+ImageUser *
+access_identify_finish (GAsyncResult  *result,
+                        GError       **error)
+{
+  return g_task_propagate_pointer (G_TASK (result), error);
 }

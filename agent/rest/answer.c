@@ -4,6 +4,8 @@
 
 #include "answer.h"
 
+#include "nova.h"
+
 #include <core/error.h>
 
 #include <string.h>
@@ -11,6 +13,7 @@
 
 #define REQUEST_ID_MAX 255
 #define PEER           "qsnapd-peer"
+#define TASK           "qsnapd-task"
 
 /* Who asks: process, user and group on a Unix socket, else the address. */
 static char *
@@ -60,12 +63,77 @@ answer_prepare (SoupServerMessage *message)
   g_object_set_data_full (G_OBJECT (message), PEER, describe_peer (message), g_free);
 }
 
+/**
+ * answer_name_task:
+ * @message: a request in Nova's dialect
+ * @id: what the task that it began is called
+ *
+ * Tells the client, who can look for the task by that name.
+ */
+void
+answer_name_task (SoupServerMessage *message,
+                  const char        *id)
+{
+  g_object_set_data_full (G_OBJECT (message), TASK, g_strdup (id), g_free);
+}
+
+/**
+ * answer_find_version:
+ * @message: a request in Nova's dialect
+ * @minor: (out): the N of the version 2.N that it wants
+ * @problem: (out) (transfer full) (nullable): why it cannot have it
+ *
+ * Returns: an HTTP status: 200, or another one with @problem
+ */
+guint
+answer_find_version (SoupServerMessage  *message,
+                     guint              *minor,
+                     char              **problem)
+{
+  SoupMessageHeaders *headers = soup_server_message_get_request_headers (message);
+
+  return nova_version_parse (soup_message_headers_get_list (headers, NOVA_VERSION_HEADER),
+                             soup_message_headers_get_one (headers, NOVA_VERSION_HEADER_LEGACY),
+                             minor, problem);
+}
+
+static gboolean
+is_nova (SoupServerMessage *message)
+{
+  return nova_owns (g_uri_get_path (soup_server_message_get_uri (message)));
+}
+
+static void
+set_nova_headers (SoupServerMessage *message)
+{
+  SoupMessageHeaders *headers = soup_server_message_get_response_headers (message);
+  const char *task = g_object_get_data (G_OBJECT (message), TASK);
+  g_autofree char *problem = NULL;
+  guint minor;
+
+  if (task == NULL)
+    task = g_object_get_data (G_OBJECT (message), REQUEST_ID_HEADER);
+  soup_message_headers_replace (headers, NOVA_REQUEST_ID_HEADER, task);
+  soup_message_headers_replace (headers, "Vary",
+                                NOVA_VERSION_HEADER ", " NOVA_VERSION_HEADER_LEGACY);
+  if (answer_find_version (message, &minor, &problem) == SOUP_STATUS_OK)
+    {
+      g_autofree char *version = g_strdup_printf ("compute 2.%u", minor);
+
+      soup_message_headers_replace (headers, NOVA_VERSION_HEADER, version);
+      soup_message_headers_replace (headers, NOVA_VERSION_HEADER_LEGACY,
+                                    version + strlen ("compute "));
+    }
+}
+
 /* libsoup drops what was set before it has sent a "100 Continue": that is why it is done here. */
 static void
 set_headers (SoupServerMessage *message)
 {
   SoupMessageHeaders *headers = soup_server_message_get_response_headers (message);
 
+  if (is_nova (message))
+    set_nova_headers (message);
   soup_message_headers_replace (headers, REQUEST_ID_HEADER,
                                 g_object_get_data (G_OBJECT (message), REQUEST_ID_HEADER));
   soup_message_headers_replace (headers, "Cache-Control", "no-store");
@@ -125,7 +193,7 @@ answer_json (SoupServerMessage *message,
  * @text: the error in a sentence, for people
  * @hint: (nullable): what to do about it
  *
- * Answers with an error.
+ * Answers with an error, in the form that belongs to the request's path.
  */
 void
 answer_http_error (SoupServerMessage *message,
@@ -137,6 +205,13 @@ answer_http_error (SoupServerMessage *message,
   g_autoptr (JsonObject) object = json_object_new ();
   /* File names and what peers said need not be UTF-8. */
   g_autofree char *valid = g_utf8_make_valid (text, -1);
+
+  if (is_nova (message))
+    {
+      status = nova_fault_status (status);
+      answer_json (message, status, nova_fault_new (status, valid, hint));
+      return;
+    }
 
   json_object_set_string_member (object, "code", word);
   json_object_set_int_member (object, "status", status);

@@ -5,6 +5,7 @@
 #include "request.h"
 
 #include "answer.h"
+#include "json-body.h"
 
 #include <glib-unix.h>
 
@@ -15,9 +16,11 @@ struct _Request
   GPtrArray         *waiting;           /* of GCancellable: all that the server has to cancel */
   GCancellable      *cancellable;
   GSource           *hang_up;
-  char              *name;
+  const Route       *route;
+  char             **names;
   GHashTable        *query;
   JsonObject        *body;
+  ImageUser         *user;              /* (nullable) */
 };
 
 static gboolean
@@ -34,9 +37,9 @@ client_hung_up (int          fd,
  * @message: the message, which is paused until the answer
  * @operations: who does the work
  * @waiting: (element-type GCancellable): where to note who waits
- * @name: (transfer full) (nullable): the name in the path, decoded
- * @query: (transfer full) (nullable): the decoded query
- * @body: (transfer full) (nullable): the body
+ * @route: where it leads
+ * @names: (transfer full): the names in the path, decoded
+ * @query: (nullable): the decoded query
  *
  * Returns: (transfer full): a request, which ends with its answer
  */
@@ -44,9 +47,9 @@ Request *
 request_new (SoupServerMessage *message,
              Operations        *operations,
              GPtrArray         *waiting,
-             char              *name,
-             GHashTable        *query,
-             JsonObject        *body)
+             const Route       *route,
+             char             **names,
+             GHashTable        *query)
 {
   Request *self = g_new0 (Request, 1);
   GSocket *socket = soup_server_message_get_socket (message);
@@ -55,9 +58,10 @@ request_new (SoupServerMessage *message,
   self->operations = g_object_ref (operations);
   self->waiting = g_ptr_array_ref (waiting);
   self->cancellable = g_cancellable_new ();
-  self->name = name;
-  self->query = query;
-  self->body = body != NULL ? body : json_object_new ();
+  self->route = route;
+  self->names = names;
+  self->query = query != NULL ? g_hash_table_ref (query) : NULL;
+  self->body = json_object_new ();
 
   g_ptr_array_add (waiting, g_object_ref (self->cancellable));
   /* libsoup does not look at the socket of a paused message. A source of GSocket's would apply the
@@ -68,6 +72,47 @@ request_new (SoupServerMessage *message,
   g_source_attach (self->hang_up, NULL);
   soup_server_message_pause (message);
   return self;
+}
+
+/**
+ * request_read:
+ * @self: a request that somebody may make
+ * @error: return location
+ *
+ * Returns: whether its parameters and its body make sense; else %AGENT_ERROR_INVALID
+ */
+gboolean
+request_read (Request  *self,
+              GError  **error)
+{
+  SoupMessageBody *sent = soup_server_message_get_request_body (self->message);
+  g_autoptr (GBytes) bytes = soup_message_body_flatten (sent);
+  JsonObject *body;
+
+  if (!route_check_query (self->route, self->query, error))
+    return FALSE;
+  if (g_bytes_get_size (bytes) == 0)
+    return TRUE;
+
+  body = json_body_parse (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes), error);
+  if (body == NULL)
+    return FALSE;
+  json_object_unref (self->body);
+  self->body = body;
+  return TRUE;
+}
+
+/**
+ * request_set_user:
+ * @self: a request
+ * @user: (transfer full): who makes it
+ */
+void
+request_set_user (Request   *self,
+                  ImageUser *user)
+{
+  g_clear_pointer (&self->user, image_user_free);
+  self->user = user;
 }
 
 static void
@@ -85,7 +130,8 @@ request_end (Request *self)
   g_object_unref (self->operations);
   g_clear_pointer (&self->query, g_hash_table_unref);
   json_object_unref (self->body);
-  g_free (self->name);
+  g_clear_pointer (&self->user, image_user_free);
+  g_strfreev (self->names);
   g_free (self);
 }
 
@@ -114,6 +160,30 @@ request_get_cancellable (Request *self)
 }
 
 /**
+ * request_get_route:
+ * @self: a request
+ *
+ * Returns: (transfer none): where it leads
+ */
+const Route *
+request_get_route (Request *self)
+{
+  return self->route;
+}
+
+/**
+ * request_get_message:
+ * @self: a request
+ *
+ * Returns: (transfer none): what it came as
+ */
+SoupServerMessage *
+request_get_message (Request *self)
+{
+  return self->message;
+}
+
+/**
  * request_get_name:
  * @self: a request
  *
@@ -122,7 +192,19 @@ request_get_cancellable (Request *self)
 const char *
 request_get_name (Request *self)
 {
-  return self->name;
+  return self->names[0];
+}
+
+/**
+ * request_get_second_name:
+ * @self: a request whose pattern has two {}
+ *
+ * Returns: what stands in the path where its pattern has the second {}, decoded
+ */
+const char *
+request_get_second_name (Request *self)
+{
+  return self->names[1];
 }
 
 /**
@@ -140,6 +222,18 @@ request_get_query (Request    *self,
 }
 
 /**
+ * request_get_queries:
+ * @self: a request
+ *
+ * Returns: (transfer none) (nullable): all parameters, decoded
+ */
+GHashTable *
+request_get_queries (Request *self)
+{
+  return self->query;
+}
+
+/**
  * request_get_header:
  * @self: a request
  * @header: a header's name
@@ -152,6 +246,18 @@ request_get_header (Request    *self,
 {
   return soup_message_headers_get_one (
     soup_server_message_get_request_headers (self->message), header);
+}
+
+/**
+ * request_get_user:
+ * @self: a request
+ *
+ * Returns: (transfer none) (nullable): who makes it, where the store's identity service said so
+ */
+const ImageUser *
+request_get_user (Request *self)
+{
+  return self->user;
 }
 
 /**
@@ -176,7 +282,8 @@ Guest *
 request_find_guest (Request *self)
 {
   g_autoptr (GError) error = NULL;
-  Guest *guest = guest_registry_find (operations_get_guests (self->operations), self->name, &error);
+  Guest *guest = guest_registry_find (operations_get_guests (self->operations),
+                                      request_get_name (self), &error);
 
   if (guest == NULL)
     request_answer_error (self, g_steal_pointer (&error));
@@ -228,6 +335,23 @@ request_answer_error (Request *self,
 {
   answer_error (self->message, error);
   request_end (self);
+}
+
+/**
+ * request_get_base:
+ * @self: a request
+ *
+ * Returns: (transfer full): how the client calls us, to lead it to another path
+ */
+char *
+request_get_base (Request *self)
+{
+  const char *host = request_get_header (self, "Host");
+  GUri *uri = soup_server_message_get_uri (self->message);
+
+  /* HTTP/1.0 need not say. */
+  return g_strconcat ("http://", host != NULL && host[0] != '\0' ? host : g_uri_get_host (uri),
+                      NULL);
 }
 
 /**

@@ -12,15 +12,24 @@ G_BEGIN_DECLS
  * now or later; the answer ends it. */
 
 Request      *request_new             (SoupServerMessage *message, Operations *operations,
-                                       GPtrArray *waiting, char *name, GHashTable *query,
-                                       JsonObject *body);
+                                       GPtrArray *waiting, const Route *route, char **names,
+                                       GHashTable *query);
+/* Before the handler sees it. */
+gboolean      request_read            (Request *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+void          request_set_user        (Request *self, ImageUser *user);
 
 Operations   *request_get_operations  (Request *self);
 /* Cancelled when nobody waits for the answer any more. */
 GCancellable *request_get_cancellable (Request *self);
+const Route  *request_get_route       (Request *self);
+SoupServerMessage *request_get_message (Request *self);
 const char   *request_get_name        (Request *self);  /* what stands where the pattern has {} */
+const char   *request_get_second_name (Request *self);  /* ... and has it again */
 const char   *request_get_query       (Request *self, const char *key);         /* (nullable) */
+GHashTable   *request_get_queries     (Request *self);                          /* (nullable) */
 const char   *request_get_header      (Request *self, const char *header);      /* (nullable) */
+/* Who asks, where the store's identity service said so. */
+const ImageUser *request_get_user     (Request *self);                          /* (nullable) */
 JsonObject   *request_get_body        (Request *self);  /* empty when none came */
 
 /* The guest that the path names; NULL, and answered, when there is none. */
@@ -31,6 +40,8 @@ void          request_answer          (Request *self, guint status, JsonNode *bo
 void          request_answer_at       (Request *self, guint status, char *location, JsonNode *body);
 void          request_answer_error    (Request *self, GError *error);
 
+/* "http://HOST:PORT" as the client calls us. (transfer full) */
+char         *request_get_base        (Request *self);
 /* "/v1/KIND/ID", escaped. */
 char         *request_location        (const char *kind, const char *id);
 

@@ -4,6 +4,8 @@
 
 #include "routes.h"
 
+#include "nova.h"
+
 #include <core/error.h>
 
 #include <string.h>
@@ -17,6 +19,7 @@ static const Route routes[] = {
   { "GET",    "/v1/guests/{}/disks",     guest_disks,      ROUTE_PLAIN,      { NULL }             },
   { "GET",    "/v1/guests/{}/snapshots", snapshots_list,   ROUTE_PLAIN,      { NULL }             },
   { "POST",   "/v1/guests/{}/snapshots", snapshots_take,   ROUTE_TAKES_BODY, { NULL }             },
+  { "POST",   "/v1/guests/{}/images",    guest_image_take, ROUTE_TAKES_BODY, { NULL }             },
   { "GET",    "/v1/operations",          operations_list,  ROUTE_PLAIN,      { "guest", "state" } },
   { "GET",    "/v1/operations/{}",       operation_show,   ROUTE_PLAIN,      { "wait" }           },
   { "DELETE", "/v1/operations/{}",       operation_cancel, ROUTE_PLAIN,      { NULL }             },
@@ -26,40 +29,100 @@ static const Route routes[] = {
   { "GET",    "/v1/health",              health_show,      ROUTE_PLAIN,      { NULL }             },
 };
 
-/* Whether @path is of @pattern; @name receives the segment of {}, still encoded. */
-static gboolean
-matches (const char  *pattern,
-         const char  *path,
-         char       **name)
+static const Route nova_routes[] = {
+  { "GET",  "/",                             nova_versions_list,  ROUTE_PUBLIC,     { NULL } },
+  { "GET",  "/v2.1",                         nova_version_show,   ROUTE_PUBLIC,     { NULL } },
+  { "GET",  "/v2.1/",                        nova_version_show,   ROUTE_PUBLIC,     { NULL } },
+  { "GET",  "/v2.1/servers",                 nova_servers_list,   ROUTE_PLAIN,      { NULL } },
+  { "GET",  "/v2.1/servers/detail",          nova_servers_detail, ROUTE_PLAIN,      { NULL } },
+  { "GET",  "/v2.1/servers/{}",              nova_server_show,    ROUTE_PLAIN,      { NULL } },
+  { "POST", "/v2.1/servers/{}/action",       nova_server_act,     ROUTE_TAKES_BODY, { NULL } },
+  { "GET",  "/v2.1/servers/{}/os-instance-actions",
+                                             nova_actions_list,   ROUTE_PLAIN,      { NULL } },
+  { "GET",  "/v2.1/servers/{}/os-instance-actions/{}",
+                                             nova_action_show,    ROUTE_PLAIN,      { NULL } },
+};
+
+/* What stands in place of the {} of @pattern, still encoded; NULL when @path is not of it. */
+static char **
+match (const char *pattern,
+       const char *path)
 {
   g_auto (GStrv) wanted = g_strsplit (pattern, "/", -1);
   g_auto (GStrv) given = g_strsplit (path, "/", -1);
+  g_autoptr (GStrvBuilder) names = g_strv_builder_new ();
 
   if (g_strv_length (wanted) != g_strv_length (given))
-    return FALSE;
+    return NULL;
 
   for (guint i = 0; wanted[i] != NULL; i++)
     {
       if (strcmp (wanted[i], "{}") == 0)
         {
           if (given[i][0] == '\0')
-            return FALSE;
+            return NULL;
+          g_strv_builder_add (names, given[i]);
         }
       else if (strcmp (wanted[i], given[i]) != 0)
-        return FALSE;
+        return NULL;
     }
+  return g_strv_builder_end (names);
+}
 
-  for (guint i = 0; wanted[i] != NULL; i++)
-    if (strcmp (wanted[i], "{}") == 0)
-      *name = g_strdup (given[i]);
+/* Once, in place. */
+static gboolean
+decode (char   **names,
+        GError **error)
+{
+  for (guint i = 0; names[i] != NULL; i++)
+    {
+      char *name = g_uri_unescape_string (names[i], NULL);
+
+      if (name == NULL || !g_utf8_validate (name, -1, NULL))
+        {
+          g_free (name);
+          agent_set_error (error, AGENT_ERROR_INVALID, NULL,
+                           "the path has a broken percent escape, or is no UTF-8");
+          return FALSE;
+        }
+      g_free (names[i]);
+      names[i] = name;
+    }
   return TRUE;
+}
+
+/* The row for @method; the methods of all other rows of @path are added to @methods. */
+static const Route *
+find_row (const Route  *rows,
+          gsize         n_rows,
+          const char   *method,
+          const char   *path,
+          char       ***names,
+          GString      *methods)
+{
+  for (gsize i = 0; i < n_rows; i++)
+    {
+      g_auto (GStrv) found = match (rows[i].pattern, path);
+
+      if (found == NULL)
+        continue;
+      if (strcmp (rows[i].method, method) == 0)
+        {
+          *names = g_steal_pointer (&found);
+          return &rows[i];
+        }
+      if (methods->len > 0)
+        g_string_append (methods, ", ");
+      g_string_append (methods, rows[i].method);
+    }
+  return NULL;
 }
 
 /**
  * route_find:
  * @method: an HTTP method
  * @path: a path, percent-encoded as it came
- * @name: (out) (transfer full) (nullable): what stands where the pattern has {}, decoded once
+ * @names: (out) (transfer full) (nullable): what stands where the pattern has {}, decoded once
  * @allow: (out) (transfer full) (nullable): the methods of @path when @method is not among them
  * @error: return location
  *
@@ -69,45 +132,35 @@ matches (const char  *pattern,
 const Route *
 route_find (const char  *method,
             const char  *path,
-            char       **name,
+            char      ***names,
             char       **allow,
             GError     **error)
 {
   g_autoptr (GString) methods = g_string_new (NULL);
+  g_autofree char *normal = nova_path_normalize (path);
+  g_auto (GStrv) found = NULL;
+  const Route *route;
 
-  *name = *allow = NULL;
+  *names = NULL;
+  *allow = NULL;
 
-  for (gsize i = 0; i < G_N_ELEMENTS (routes); i++)
+  if (!nova_owns (path))
+    route = find_row (routes, G_N_ELEMENTS (routes), method, path, &found, methods);
+  else
+    /* libsoup leaves out the body. */
+    route = find_row (nova_routes, G_N_ELEMENTS (nova_routes),
+                      strcmp (method, "HEAD") == 0 ? "GET" : method, normal, &found, methods);
+
+  if (route == NULL)
     {
-      g_autofree char *encoded = NULL;
-
-      if (!matches (routes[i].pattern, path, &encoded))
-        continue;
-
-      if (strcmp (routes[i].method, method) != 0)
-        {
-          if (methods->len > 0)
-            g_string_append (methods, ", ");
-          g_string_append (methods, routes[i].method);
-          continue;
-        }
-      if (encoded != NULL)
-        {
-          *name = g_uri_unescape_string (encoded, NULL);
-          if (*name == NULL || !g_utf8_validate (*name, -1, NULL))
-            {
-              g_clear_pointer (name, g_free);
-              agent_set_error (error, AGENT_ERROR_INVALID, NULL,
-                               "the path has a broken percent escape, or is no UTF-8");
-              return NULL;
-            }
-        }
-      return &routes[i];
+      if (methods->len > 0)
+        *allow = g_string_free (g_steal_pointer (&methods), FALSE);
+      return NULL;
     }
-
-  if (methods->len > 0)
-    *allow = g_string_free (g_steal_pointer (&methods), FALSE);
-  return NULL;
+  if (!decode (found, error))
+    return NULL;
+  *names = g_steal_pointer (&found);
+  return route;
 }
 
 /**
@@ -126,7 +179,8 @@ route_check_query (const Route  *route,
   GHashTableIter iter;
   gpointer key;
 
-  if (query == NULL)
+  /* Nova takes what it does not know from clients that are newer than it. */
+  if (query == NULL || nova_owns (route->pattern))
     return TRUE;
 
   g_hash_table_iter_init (&iter, query);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Knows the way of a request from the socket to its handler: what is refused by its headers alone
- * is refused before its body is read. */
+ * is refused before its body is read; whose token only others know waits for their word. */
 
 #include <rest/server.h>
 
@@ -9,6 +9,7 @@
 #include "answer.h"
 #include "json-body.h"
 #include "listen.h"
+#include "nova.h"
 #include "request.h"
 #include "routes.h"
 
@@ -42,22 +43,24 @@ G_DEFINE_FINAL_TYPE (RestServer, rest_server, G_TYPE_OBJECT)
 
 /* --- before the body --- */
 
-/* NULL, and answered, when there is none. */
 static const Route *
-find_route (SoupServerMessage  *message,
-            char              **name)
+find_route (SoupServerMessage   *message,
+            char              ***names,
+            char               **allow,
+            GError             **error)
 {
-  const char *path = g_uri_get_path (soup_server_message_get_uri (message));
-  const char *method = soup_server_message_get_method (message);
-  g_autofree char *allow = NULL;
-  g_autoptr (GError) error = NULL;
-  const Route *route = route_find (method, path, name, &allow, &error);
+  return route_find (soup_server_message_get_method (message),
+                     g_uri_get_path (soup_server_message_get_uri (message)), names, allow, error);
+}
 
-  if (route != NULL)
-    return route;
-
+/* Answers where there is no route. */
+static void
+answer_no_route (SoupServerMessage *message,
+                 const char        *allow,
+                 GError            *error)
+{
   if (error != NULL)
-    answer_error (message, g_steal_pointer (&error));
+    answer_error (message, error);
   else if (allow != NULL)
     {
       soup_message_headers_replace (soup_server_message_get_response_headers (message), "Allow",
@@ -67,8 +70,24 @@ find_route (SoupServerMessage  *message,
     }
   else
     answer_http_error (message, SOUP_STATUS_NOT_FOUND, "not-found", "there is no such path",
-                       "All paths are under /v1, and none ends in a slash; see openapi.yaml.");
-  return NULL;
+                       "All paths are under /v1 or /v2.1; see openapi.yaml.");
+}
+
+/* Nova's versions; whoever wants another one would misread us. */
+static gboolean
+check_version (SoupServerMessage *message,
+               const Route       *route)
+{
+  g_autofree char *problem = NULL;
+  guint minor, status;
+
+  if (!nova_owns (route->pattern) || (route->flags & ROUTE_PUBLIC) != 0)
+    return TRUE;
+
+  status = answer_find_version (message, &minor, &problem);
+  if (problem != NULL)
+    answer_http_error (message, status, "", problem, NULL);
+  return problem == NULL;
 }
 
 static gboolean
@@ -114,7 +133,10 @@ refuse (SoupServerMessage *message,
 {
   soup_message_body_set_accumulate (soup_server_message_get_request_body (message), FALSE);
   if (error != NULL)
-    answer_error (message, error);
+    {
+      access_challenge (message, error);
+      answer_error (message, error);
+    }
 }
 
 /* For bodies whose length nobody said, and refused ones whose sender goes on. */
@@ -147,20 +169,61 @@ handle_headers (SoupServer        *soup,
 {
   RestServer *self = user_data;
   SoupMessageHeaders *headers = soup_server_message_get_request_headers (message);
-  g_autofree char *name = NULL;
+  g_auto (GStrv) names = NULL;
+  g_autofree char *allow = NULL;
+  g_autofree char *token = NULL;
+  g_autoptr (GError) no_route = NULL;
   g_autoptr (GError) error = NULL;
   const Route *route;
+  gboolean is_public;
 
   answer_prepare (message);
-  if (!access_check (self->access, message, &error))
+  route = find_route (message, &names, &allow, &no_route);
+  is_public = route != NULL && (route->flags & ROUTE_PUBLIC) != 0;
+  if (!access_check (self->access, message, is_public, &token, &error))
     refuse (message, g_steal_pointer (&error));
-  else if ((route = find_route (message, &name)) == NULL)
+  else if (route == NULL)
+    {
+      refuse (message, NULL);
+      answer_no_route (message, allow, g_steal_pointer (&no_route));
+    }
+  else if (!check_version (message, route))
     refuse (message, NULL);
   else if (!check_body_headers (route, headers, &error))
     refuse (message, g_steal_pointer (&error));
 }
 
 /* --- behind the body --- */
+
+static void
+enter (Request *request)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (request_read (request, &error))
+    request_get_route (request)->handler (request);
+  else
+    request_answer_error (request, g_steal_pointer (&error));
+}
+
+static void
+caller_identified (GObject      *source,
+                   GAsyncResult *result,
+                   gpointer      user_data)
+{
+  Request *request = user_data;
+  g_autoptr (GError) error = NULL;
+  ImageUser *user = access_identify_finish (result, &error);
+
+  if (user == NULL)
+    {
+      access_challenge (request_get_message (request), error);
+      request_answer_error (request, g_steal_pointer (&error));
+      return;
+    }
+  request_set_user (request, user);
+  enter (request);
+}
 
 static void
 handle_request (SoupServer        *soup,
@@ -170,28 +233,28 @@ handle_request (SoupServer        *soup,
                 gpointer           user_data)
 {
   RestServer *self = user_data;
-  SoupMessageBody *sent = soup_server_message_get_request_body (message);
-  g_autoptr (GBytes) bytes = soup_message_body_flatten (sent);
-  g_autoptr (JsonObject) body = NULL;
+  g_auto (GStrv) names = NULL;
+  g_autofree char *allow = NULL;
+  g_autofree char *token = NULL;
   g_autoptr (GError) error = NULL;
-  g_autofree char *name = NULL;
-  const Route *route = find_route (message, &name);
+  const Route *route = find_route (message, &names, &allow, &error);
+  Request *request;
 
   if (route == NULL)
-    return;
-
-  if (!route_check_query (route, query, &error) ||
-      (g_bytes_get_size (bytes) > 0 &&
-       (body = json_body_parse (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes),
-                                &error)) == NULL))
     {
-      answer_error (message, g_steal_pointer (&error));
+      answer_no_route (message, allow, g_steal_pointer (&error));
       return;
     }
 
-  route->handler (request_new (message, self->operations, self->waiting, g_steal_pointer (&name),
-                               query != NULL ? g_hash_table_ref (query) : NULL,
-                               g_steal_pointer (&body)));
+  request = request_new (message, self->operations, self->waiting, route, g_steal_pointer (&names),
+                         query);
+  if (!access_check (self->access, message, (route->flags & ROUTE_PUBLIC) != 0, &token, &error))
+    request_answer_error (request, g_steal_pointer (&error));
+  else if (token != NULL)
+    access_identify_async (self->access, token, request_get_cancellable (request),
+                           caller_identified, request);
+  else
+    enter (request);
 }
 
 /* --- connections --- */
@@ -270,7 +333,7 @@ rest_server_start (RestServer  *self,
   const Config *config = operations_get_config (self->operations);
   g_autoptr (GSocket) socket = NULL;
 
-  self->access = access_new (config, error);
+  self->access = access_new (config, operations_get_store (self->operations), error);
   if (self->access == NULL)
     return FALSE;
 

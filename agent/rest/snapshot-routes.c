@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows /v1/guests/{guest}/snapshots. */
+/* Knows what takes a point: /v1/guests/{guest}/snapshots and /v1/guests/{guest}/images. */
 
 #include "answer.h"
 #include "request.h"
@@ -33,21 +33,40 @@ snapshots_list (Request *request)
 }
 
 static void
-snapshot_begun (GObject      *source,
-                GAsyncResult *result,
-                gpointer      user_data)
+answer_begun (Request   *request,
+              Operation *operation,
+              GError    *error)
 {
-  Request *request = user_data;
-  g_autoptr (GError) error = NULL;
-  g_autoptr (Operation) operation = operations_snapshot_finish (AGENT_OPERATIONS (source), result,
-                                                                &error);
-
   if (operation == NULL)
-    request_answer_error (request, g_steal_pointer (&error));
+    request_answer_error (request, error);
   else
     request_answer_at (request, SOUP_STATUS_ACCEPTED,
                        request_location ("operations", operation_get_id (operation)),
                        operation_to_json (operation));
+}
+
+static void
+snapshot_begun (GObject      *source,
+                GAsyncResult *result,
+                gpointer      user_data)
+{
+  GError *error = NULL;
+  g_autoptr (Operation) operation = operations_snapshot_finish (AGENT_OPERATIONS (source), result,
+                                                                &error);
+
+  answer_begun (user_data, operation, error);
+}
+
+static void
+image_begun (GObject      *source,
+             GAsyncResult *result,
+             gpointer      user_data)
+{
+  GError *error = NULL;
+  g_autoptr (Operation) operation = operations_image_finish (AGENT_OPERATIONS (source), result,
+                                                             &error);
+
+  answer_begun (user_data, operation, error);
 }
 
 static gboolean
@@ -64,14 +83,17 @@ check_key (const char  *key,
   return FALSE;
 }
 
-/**
- * snapshots_take:
- * @request: (transfer full): POST /v1/guests/{guest}/snapshots: answered when it has begun
- */
-void
-snapshots_take (Request *request)
+/* What operations_snapshot_async() and its like have in common. */
+typedef void (*Begin) (Operations *operations, Guest *guest, JsonObject *request,
+                       const char *idempotency_key, GCancellable *cancellable,
+                       GAsyncReadyCallback callback, gpointer user_data);
+
+static void
+begin (Request             *request,
+       Begin                operation,
+       GAsyncReadyCallback  begun)
 {
-  g_autoptr (GError) error = NULL;
+  GError *error = NULL;
   const char *key = request_get_header (request, "Idempotency-Key");
   Guest *guest = request_find_guest (request);
 
@@ -80,8 +102,28 @@ snapshots_take (Request *request)
 
   /* Not cancelled with the request: who lost the connection asks again, with the same key. */
   if (check_key (key, &error))
-    operations_snapshot_async (request_get_operations (request), guest, request_get_body (request),
-                               key, NULL, snapshot_begun, request);
+    operation (request_get_operations (request), guest, request_get_body (request), key, NULL,
+               begun, request);
   else
-    request_answer_error (request, g_steal_pointer (&error));
+    request_answer_error (request, error);
+}
+
+/**
+ * snapshots_take:
+ * @request: (transfer full): POST /v1/guests/{guest}/snapshots: answered when it has begun
+ */
+void
+snapshots_take (Request *request)
+{
+  begin (request, operations_snapshot_async, snapshot_begun);
+}
+
+/**
+ * guest_image_take:
+ * @request: (transfer full): POST /v1/guests/{guest}/images: answered when it has begun
+ */
+void
+guest_image_take (Request *request)
+{
+  begin (request, operations_image_async, image_begun);
 }

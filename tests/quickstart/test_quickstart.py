@@ -86,16 +86,20 @@ def test_it_shows_what_it_promises(checkout, scratch):
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ''
     said = done.stdout
-    assert said.index('First quick backup') < said.index('Later quick backup') < said.index('Proof')
+    assert (said.index('First quick backup') < said.index('Later quick backup') < said.index('Full image')
+            < said.index('Proof'))
     assert re.search(r'4 frozen layers +qemu-img check: clean', said)
-    assert re.search(r'5 uploaded images +qemu-img check: clean', said)
+    assert re.search(r'7 uploaded images +qemu-img check: clean', said)
     points = re.findall(r'(first|second): one point +both disks show records 1 to (\d+)', said)
     assert [name for name, _ in points] == ['first', 'second']
-    assert int(points[0][1]) < int(points[1][1])
+    whole = re.search(r'whole: one point +both images show records 1 to (\d+)', said)
+    assert int(points[0][1]) < int(points[1][1]) < int(whole[1])
+    assert re.search(r'overlays folded back +in [\d.]+ ms', said)
     assert re.findall(r'(\w+) from the store +(\d) images .* identical', said) == [
         ('system', '3'), ('data', '2')]
     assert re.search(r'kill -9.* hold all \d+ records', said)
-    # The chains, as trees.
+    # The chains, as trees; the full image has left nothing in them.
+    assert not re.search(r'vm/(system|data)\.3', said)
     for disk in 'system', 'data':
         assert re.search(rf'vm/{disk}\.2 .*\n.*vm/{disk}\.1 .*\n.*vm/{disk}\.0 ', said)
     assert str(scratch) not in said
@@ -107,7 +111,7 @@ def test_keep_leaves_what_it_says(checkout, scratch, built):
     assert done.returncode == 0, done.stdout + done.stderr
     said = [line.strip() for line in done.stdout.splitlines()]
     next_steps = [line for line in said if 'qsnapd.sock' in line]
-    assert len(next_steps) == 5
+    assert len(next_steps) == 6
     assert len(processes(str(scratch))) == 2
     try:
         for line in next_steps:

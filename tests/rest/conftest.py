@@ -14,6 +14,8 @@ def daemon(tmp_path_factory):
 
 @pytest.fixture
 def peer(tmp_path):
-    """A storage daemon with one disk, to attach to."""
-    with StorageDaemon(disks=[create_qcow2(tmp_path / 'disk')], write=False, folder=tmp_path / 'p') as running:
+    """A storage daemon with one disk, which somebody could write to, to attach to."""
+    export = ['--nbd-server', f'addr.type=unix,addr.path={tmp_path / "p/nbd"}',
+              '--export', 'nbd,id=disk0,node-name=node0,writable=on']
+    with StorageDaemon(disks=[create_qcow2(tmp_path / 'disk')], write=False, args=export, folder=tmp_path / 'p') as running:
         yield running

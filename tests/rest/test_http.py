@@ -41,7 +41,7 @@ def test_error_form(daemon):
     assert UUID in answer.error['message']
 
 
-@pytest.mark.parametrize('path', ['/', '/v1', '/v1/', '/v2/guests', '/v1/guests/', '/v1/guests/a/b',
+@pytest.mark.parametrize('path', ['/v1', '/v1/', '/v2/guests', '/v1/guests/', '/v1/guests/a/b',
                                   '/v1/guests/a/disks/', '/v1//guests', '/V1/guests', '/v1/health/x'])
 def test_unknown_paths(daemon, path):
     answer = daemon.get(path)

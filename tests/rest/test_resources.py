@@ -26,6 +26,10 @@ def open_connections(daemon):
     return sum(str(daemon.socket) in line and line.split()[5] == '03' for line in open('/proc/net/unix'))
 
 
+def chains(shown):
+    return [[layer['path'] for layer in disk['layers']] for disk in shown['disks']]
+
+
 # Guests
 
 @pytest.mark.parametrize('body, problem', [
@@ -101,7 +105,8 @@ def test_one_guest_twice(daemon, guest, peer):
 
 
 def test_no_such_guest(daemon):
-    for method, path in (('GET', ''), ('DELETE', ''), ('GET', '/disks'), ('GET', '/snapshots'), ('POST', '/snapshots')):
+    for method, path in (('GET', ''), ('DELETE', ''), ('GET', '/disks'), ('GET', '/snapshots'), ('POST', '/snapshots'),
+                         ('POST', '/images')):
         answer = daemon.request(method, '/v1/guests/nobody' + path)
         assert answer.status == 404, path
         assert 'nobody' in answer.error['message']
@@ -128,8 +133,9 @@ def test_guests_are_remembered(tmp_path, peer):
 
 @pytest.mark.parametrize('body', [
     {'name': 1}, {'name': ''}, {'disks': 'node0'}, {'disks': []}, {'disks': [1]}, {'quiesce': 'maybe'}, {'image': True},
-    {'parents': 'x'}, {'metadata': {'a': 1}}, {'metadata': []}, {'allow_format_change': 1}, {'nonsense': 1},
-    {'overlay_folder': 'relative'}, {'image_ref': 'x'},
+    {'image': 'whole'}, {'format': 'raw'}, {'format': 'vmdk', 'image': 'full'}, {'deadline': 5}, {'parents': 'x'},
+    {'metadata': {'a': 1}}, {'metadata': []}, {'allow_format_change': 1}, {'nonsense': 1}, {'overlay_folder': 'relative'},
+    {'image_ref': 'x'},
 ])
 def test_bad_snapshots(daemon, guest, body):
     answer = daemon.post('/v1/guests/web/snapshots', body)
@@ -139,15 +145,17 @@ def test_bad_snapshots(daemon, guest, body):
     assert daemon.get('/v1/guests/web/snapshots').json == {'snapshots': []}
 
 
-def test_a_disk_that_is_not_there(daemon, guest):
-    answer = daemon.post('/v1/guests/web/snapshots', {'disks': ['nowhere']})
+@pytest.mark.parametrize('kind', ['snapshots', 'images'])
+def test_a_disk_that_is_not_there(daemon, guest, kind):
+    answer = daemon.post(f'/v1/guests/web/{kind}', {'disks': ['nowhere']})
     assert answer.status == 404
     assert 'nowhere' in answer.error['message']
 
 
+@pytest.mark.parametrize('kind', ['snapshots', 'images'])
 @pytest.mark.parametrize('key', ['', 'x' * 256])
-def test_bad_keys(daemon, guest, key):
-    assert daemon.post('/v1/guests/web/snapshots', {}, headers={'Idempotency-Key': key}).status == 400
+def test_bad_keys(daemon, guest, kind, key):
+    assert daemon.post(f'/v1/guests/web/{kind}', {}, headers={'Idempotency-Key': key}).status == 400
 
 
 def test_repeated_requests(daemon, guest):
@@ -170,6 +178,79 @@ def test_a_snapshot_without_a_body(daemon, guest):
     answer = daemon.post('/v1/guests/web/snapshots')
     assert answer.status == 202
     assert daemon.finished(answer.json)['state'] == 'succeeded'
+
+
+# Full images
+
+@pytest.mark.parametrize('body', [
+    {'name': 1}, {'name': ''}, {'name': 'x' * 256}, {'disks': 'node0'}, {'disks': []}, {'disks': {}}, {'format': 'vmdk'},
+    {'format': 1}, {'quiesce': 'maybe'}, {'metadata': {'a': 1}}, {'metadata': []}, {'allow_format_change': 1}, {'end_jobs': 'yes'},
+    {'overlay_folder': 'relative'}, {'image_ref': 'x'}, {'image_ref': {'a': 1}}, {'deadline': 0}, {'deadline': -1},
+    {'deadline': 86401}, {'deadline': 1.5}, {'deadline': '5'}, {'deadline': True}, {'on_deadline': 'wait'}, {'on_deadline': 5},
+    {'image': 'full'}, {'parents': 'upload'}, {'nonsense': 1},
+])
+def test_bad_images(daemon, guest, body):
+    paths = '/v1/guests/web/snapshots', '/v1/operations', '/v1/images'
+    before = [daemon.get(path).json for path in paths]
+    answer = daemon.post('/v1/guests/web/images', body)
+    assert answer.status == 400
+    assert answer.error['code'] == 'invalid'
+    assert next(iter(body)) in answer.error['message']
+    assert [daemon.get(path).json for path in paths] == before
+
+
+def test_an_image_and_what_is_left(daemon, guest):
+    """Disk and chain are as before, up to the name of the layer, and the image is an ordinary one."""
+    (before,), = chains(daemon.get('/v1/guests/web/disks').json)
+    answer = daemon.post('/v1/guests/web/images', {'name': 'whole', 'metadata': {'ticket': '4711'}})
+    assert answer.status == 202
+    assert answer.headers['Location'] == f'/v1/operations/{answer.json["id"]}'
+    assert (answer.json['kind'], answer.json['guest']) == ('image', 'web')
+    done = daemon.finished(answer.json)
+    assert done['state'] == 'succeeded', done['error']
+    assert [disk['folded'] for disk in done['result']['disks']] == [True]
+    assert not any('kept' in disk for disk in done['result']['disks'])
+    (after,), = chains(daemon.get('/v1/guests/web/disks').json)
+    assert os.path.samefile(before, after)
+    image, = done['result']['images']
+    shown = daemon.get(f'/v1/images/{image["id"]}').json
+    assert (shown['name'], shown['status'], shown['disk_format'], shown['hidden'], shown['size']) == (
+        'whole', 'active', 'qcow2', False, image['size'])
+    assert shown['properties']['ticket'] == '4711' and shown['properties']['image_type'] == 'snapshot'
+    assert shown['md5'] and shown['sha512']
+    assert daemon.delete(f'/v1/images/{image["id"]}').status == 204
+
+
+def test_repeated_images(daemon, guest):
+    def take(kind, body):
+        return daemon.post(f'/v1/guests/web/{kind}', body, headers={'Idempotency-Key': 'image'})
+    first = take('images', {'name': 'once'})
+    assert first.status == 202
+    again = take('images', {'name': 'once'})
+    assert (again.status, again.json['id']) == (202, first.json['id'])
+    assert daemon.finished(first.json)['state'] == 'succeeded'
+    assert take('images', {'name': 'twice'}).status == 409
+    # The same words are another request where they are said of a snapshot.
+    assert take('snapshots', {'name': 'once'}).status == 409
+
+
+def test_an_image_without_a_body(daemon, guest):
+    answer = daemon.post('/v1/guests/web/images')
+    assert answer.status == 202
+    assert daemon.finished(answer.json)['state'] == 'succeeded'
+
+
+def test_full_images_of_a_point(daemon, guest):
+    """The guest goes on in its overlay: nothing is folded back."""
+    before = chains(daemon.get('/v1/guests/web/disks').json)
+    done = daemon.snapshot('web', image='full', format='raw', disks='all')
+    disk, = done['result']['disks']
+    after = chains(daemon.get('/v1/guests/web/disks').json)
+    assert [len(chain) for chain in after] == [len(chain) + 1 for chain in before]
+    assert after[0][0] == disk['overlay']
+    shown = daemon.get(f'/v1/images/{disk["image_id"]}').json
+    assert (shown['status'], shown['disk_format'], shown['hidden']) == ('active', 'raw', False)
+    assert 'qsnapd_parent' not in shown['properties']
 
 
 # Operations

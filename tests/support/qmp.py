@@ -61,6 +61,26 @@ class Qmp:
             else:
                 return answer['return']
 
+    def execute_once_it_can(self, command, arguments, *, timeout=60, ahead=16):
+        """Runs a command again and again until it is not refused any more; its answer.
+
+        Some are under way at any time, so that QEMU comes to the next as soon as it can.
+        """
+        deadline = time.monotonic() + timeout
+        ours, answered = self._next_id + 1, 0
+        while True:
+            while self._next_id + 1 - ours - answered < ahead:
+                self._next_id += 1
+                message = {'execute': command, 'arguments': arguments, 'id': self._next_id}
+                self._socket.sendall(json.dumps(message).encode() + b'\n')
+            answer = self._read(deadline, f'an answer to {command} that is no refusal')
+            if 'event' in answer:
+                self.events.append(answer)
+            elif answer.get('id', 0) >= ours:
+                answered += 1
+                if 'return' in answer:
+                    return answer['return']
+
     def wait_event(self, name, match=None, timeout=30):
         """Waits for an event (also one that came before), takes it from `events` and returns it.
 

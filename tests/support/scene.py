@@ -27,13 +27,19 @@ from .oracles import (
 BACKING = slice(8, 20)      # the bytes of a qcow2 header that tell where its backing file's name is
 
 
-def pairs(names, *rows):
-    """Parameters of a test: each row with one of the QEMUs, in turn; a row may begin with its place."""
+def pairs(names, *rows, quick=None):
+    """Parameters of a test: each row with one of the QEMUs, in turn.
+
+    `quick` are the places of the rows that are not marked slow, where that is not all.
+    """
     import pytest
     found = programs.qemus()
-    values = [(found[place % len(found)], *row) for place, row in enumerate(rows)]
-    ids = ['-'.join(str(part) for part in (value[0], *row)) for value, row in zip(values, rows)]
-    return pytest.mark.parametrize(f'qemu, {names}', values, ids=ids)
+    values = []
+    for place, row in enumerate(rows):
+        value = (found[place % len(found)], *row)
+        marks = () if quick is None or place in quick else (pytest.mark.slow,)
+        values.append(pytest.param(*value, id='-'.join(map(str, value)), marks=marks))
+    return pytest.mark.parametrize(f'qemu, {names}', values)
 
 
 def size_of(path):
