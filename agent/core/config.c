@@ -71,8 +71,7 @@ typedef struct
   Config      *config;
   GuestConfig *guest;           /* (nullable): whose group this is */
   GPtrArray   *guest_lines;     /* where each guest begins */
-  char        *listen_line;     /* (nullable): where [rest] listen stands */
-  char        *store_line;      /* (nullable): where [store] kind stands */
+  GHashTable  *lines;           /* "group.key", but a guest's -> where it stands */
 } Reader;
 
 static const ConfigKey *
@@ -345,16 +344,8 @@ take_line (const char  *where,
       return FALSE;
     }
 
-  if (key != NULL && g_str_equal (group, "rest") && g_str_equal (key, "listen"))
-    {
-      g_free (reader->listen_line);
-      reader->listen_line = g_strdup (where);
-    }
-  else if (key != NULL && g_str_equal (group, "store") && g_str_equal (key, "kind"))
-    {
-      g_free (reader->store_line);
-      reader->store_line = g_strdup (where);
-    }
+  if (key != NULL && reader->guest == NULL)
+    g_hash_table_replace (reader->lines, g_strdup_printf ("%s.%s", group, key), g_strdup (where));
 
   return TRUE;
 }
@@ -383,12 +374,20 @@ take_override (Reader      *reader,
          take_line (where, text, dot + 1, equals + 1, reader, error);
 }
 
+static const char *
+find_line (Reader     *reader,
+           const char *key)
+{
+  return g_hash_table_lookup (reader->lines, key);
+}
+
 /* What no line says alone. */
 static gboolean
 check_together (Reader  *reader,
                 GError **error)
 {
   Config *config = reader->config;
+  gboolean is_glance = g_str_equal (config->store, "glance");
 
   for (guint i = 0; i < config->guests->len; i++)
     {
@@ -402,35 +401,37 @@ check_together (Reader  *reader,
         }
     }
 
-  if (config->listen != NULL && config->token_file == NULL)
+  if (config->listen != NULL && config->token_file == NULL
+      && !(is_glance && config->glance_cloud != NULL))
     {
       agent_set_error (error, AGENT_ERROR_INVALID, NULL,
-                       "%s: [rest] listen needs a 'token-file', so that not everybody on the "
-                       "network is let in", reader->listen_line);
+                       "%s: [rest] listen needs a 'token-file', or the store 'glance' with a "
+                       "'cloud' whose users are let in, so that not everybody on the network is",
+                       find_line (reader, "rest.listen"));
       return FALSE;
     }
 
-  if (g_str_equal (config->store, "glance") && config->glance_url == NULL
-      && config->glance_cloud == NULL)
+  if (is_glance && config->glance_url == NULL && config->glance_cloud == NULL)
     {
       agent_set_error (error, AGENT_ERROR_INVALID, NULL,
                        "%s: the store 'glance' needs a 'url' or a 'cloud' in [glance]",
-                       reader->store_line);
+                       find_line (reader, "store.kind"));
       return FALSE;
     }
 
   if (config->glance_cloud != NULL && config->glance_token_file != NULL)
     {
       agent_set_error (error, AGENT_ERROR_INVALID, NULL,
-                       "[glance] has both a 'cloud' and a 'token-file': take one, for a cloud has "
-                       "tokens of its own");
+                       "%s: [glance] has both a 'cloud' and a 'token-file': take one, for a cloud "
+                       "has tokens of its own", find_line (reader, "glance.token-file"));
       return FALSE;
     }
 
   if (config->glance_clouds_file != NULL && config->glance_cloud == NULL)
     {
       agent_set_error (error, AGENT_ERROR_INVALID, NULL,
-                       "[glance] has a 'clouds-file', but no 'cloud': name the one in it");
+                       "%s: [glance] has a 'clouds-file', but no 'cloud': name the one in it",
+                       find_line (reader, "glance.clouds-file"));
       return FALSE;
     }
 
@@ -456,7 +457,8 @@ config_load (const char         *path,
 {
   g_autoptr (Config) config = g_new0 (Config, 1);
   g_autoptr (GPtrArray) guest_lines = g_ptr_array_new_with_free_func (g_free);
-  Reader reader = { config, NULL, guest_lines, NULL, NULL };
+  g_autoptr (GHashTable) lines = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  Reader reader = { config, NULL, guest_lines, lines };
   gboolean ok;
 
   config->guests = g_ptr_array_new_with_free_func ((GDestroyNotify) guest_config_free);
@@ -468,9 +470,6 @@ config_load (const char         *path,
     ok = take_override (&reader, overrides[i], error);
 
   ok = ok && check_together (&reader, error);
-
-  g_free (reader.listen_line);
-  g_free (reader.store_line);
 
   return ok ? g_steal_pointer (&config) : NULL;
 }

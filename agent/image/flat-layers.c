@@ -140,6 +140,14 @@ open_layer (const ImageLayer *layer,
 
   self->size = (guint64) st.st_size;
   self->mtime_ns = mtime_ns_of (&st);
+  if (layer->mtime_ns != 0
+      && (layer->mtime_ns != self->mtime_ns || layer->size != (gint64) self->size))
+    {
+      agent_set_error (error, AGENT_ERROR_CONFLICT,
+                       "A frozen layer must have no writer; ask for the image again.",
+                       "the layer %s was written to since it was frozen", layer->path);
+      return NULL;
+    }
   self->is_device = S_ISBLK (st.st_mode);
   if (!S_ISREG (st.st_mode) && !self->is_device)
     {

@@ -365,56 +365,67 @@ glance_store_remove (ImageStore *store,
   image_pool_run (self->pool, task, remove_work);
 }
 
-/* What went wrong with our own credentials is no answer to somebody who showed theirs. */
+/* Takes @found, or @error. */
+static void
+return_user (GTask      *task,
+             GlanceUser *found,
+             GError     *error)
+{
+  g_autoptr (GlanceUser) user = found;
+  ImageUser *known;
+
+  if (user == NULL)
+    {
+      /* Not one that is about the daemon's own token. */
+      if (g_error_matches (error, GLANCE_ERROR, GLANCE_ERROR_UNAUTHORIZED))
+        g_task_return_new_error (task, AGENT_ERROR, AGENT_ERROR_UNAUTHORIZED, "%s",
+                                 error->message);
+      else
+        g_task_return_error (task, translate (g_steal_pointer (&error)));
+      g_clear_error (&error);
+      return;
+    }
+
+  known = g_new0 (ImageUser, 1);
+  known->user_id = g_steal_pointer (&user->user_id);
+  known->project_id = g_steal_pointer (&user->project_id);
+  known->roles = g_steal_pointer (&user->roles);
+  known->is_ours = user->is_ours;
+  g_task_return_pointer (task, known, (GDestroyNotify) image_user_free);
+}
+
 static void
 identify_work (GTask    *task,
                gpointer  data)
 {
   Request *request = data;
-  GCancellable *cancellable = g_task_get_cancellable (task);
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GlanceUser) user = glance_keystone_identify (request->keystone, request->token,
-                                                          cancellable, &error);
-  g_autoptr (GlanceUser) self = NULL;
-  ImageUser *found;
+  GError *error = NULL;
+  GlanceUser *user = glance_keystone_identify (request->keystone, request->token,
+                                               g_task_get_cancellable (task), &error);
 
-  if (user == NULL)
-    {
-      if (g_error_matches (error, GLANCE_ERROR, GLANCE_ERROR_UNAUTHORIZED))
-        g_task_return_error (task, agent_error_new (AGENT_ERROR_UNAUTHORIZED, NULL, "%s",
-                                                    error->message));
-      else
-        g_task_return_error (task, translate (g_error_copy (error)));
-      return;
-    }
-
-  self = glance_keystone_get_self (request->keystone, cancellable, &error);
-  if (self == NULL)
-    {
-      if (g_error_matches (error, GLANCE_ERROR, GLANCE_ERROR_UNAUTHORIZED))
-        error->code = GLANCE_ERROR_SERVER;
-      g_task_return_error (task, translate (g_error_copy (error)));
-      return;
-    }
-
-  found = g_new0 (ImageUser, 1);
-  found->user_id = g_strdup (user->user_id);
-  found->project_id = g_strdup (user->project_id);
-  found->roles = g_strdupv (user->roles);
-  found->is_ours = g_strcmp0 (user->project_id, self->project_id) == 0;
-  g_task_return_pointer (task, found, (GDestroyNotify) image_user_free);
+  return_user (task, user, error);
 }
 
+/* Who is known does not wait for those who are not. */
 static void
 glance_store_identify (ImageStore *store,
                        const char *token,
                        GTask      *task)
 {
   GlanceStore *self = AGENT_GLANCE_STORE (store);
-  Request *request = request_new (self, NULL, task);
+  GlanceUser *user;
+  GError *error = NULL;
+  Request *request;
 
+  if (glance_keystone_recall (self->keystone, token, &user, &error))
+    {
+      return_user (task, user, error);
+      return;
+    }
+
+  request = request_new (self, NULL, task);
   request->token = g_strdup (token);
-  image_pool_run (self->pool, task, identify_work);
+  image_pool_run_stranger (self->pool, task, identify_work);
 }
 
 static gboolean

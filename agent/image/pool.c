@@ -4,14 +4,19 @@
 
 #include "pool.h"
 
+#include <core/error.h>
+
 /* Requests about images are short; two at once keep one that hangs from holding up the rest. */
 #define SMALL_THREADS 2
+
+#define STRANGERS_MAX 64        /* that wait */
 
 #define PROGRESS_US (G_USEC_PER_SEC / 5)
 
 struct _ImagePool
 {
   GThreadPool *small;
+  GThreadPool *strangers;
   GThreadPool *transfers;
 };
 
@@ -108,6 +113,10 @@ image_pool_new (guint    transfers,
   if (self->small == NULL)
     return NULL;
 
+  self->strangers = g_thread_pool_new (job_run, NULL, SMALL_THREADS, FALSE, error);
+  if (self->strangers == NULL)
+    return NULL;
+
   self->transfers = g_thread_pool_new (job_run, NULL, (int) CLAMP (transfers, 1, 64), FALSE, error);
   if (self->transfers == NULL)
     return NULL;
@@ -131,6 +140,8 @@ image_pool_free (ImagePool *self)
 
   if (self->small != NULL)
     g_thread_pool_free (self->small, FALSE, FALSE);
+  if (self->strangers != NULL)
+    g_thread_pool_free (self->strangers, FALSE, FALSE);
   if (self->transfers != NULL)
     g_thread_pool_free (self->transfers, FALSE, FALSE);
   g_free (self);
@@ -186,6 +197,27 @@ image_pool_run_transfer (ImagePool *self,
                          ImageWork  work)
 {
   push (self->transfers, task, work);
+}
+
+/**
+ * image_pool_run_stranger:
+ * @self: the threads
+ * @task: (transfer none): the task, with its request as data
+ * @work: what to do for somebody who may be nobody
+ *
+ * Has @work done in threads that nothing else needs; when too much waits for them, @task is answered
+ * with %AGENT_ERROR_UNAVAILABLE at once.
+ */
+void
+image_pool_run_stranger (ImagePool *self,
+                         GTask     *task,
+                         ImageWork  work)
+{
+  if (g_thread_pool_unprocessed (self->strangers) < STRANGERS_MAX)
+    push (self->strangers, task, work);
+  else
+    g_task_return_error (task, agent_error_new (AGENT_ERROR_UNAVAILABLE, "Ask again.",
+                                                "too many are asking who they are"));
 }
 
 typedef struct

@@ -20,6 +20,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (ImagePool, image_pool_free)
 /* Small work goes past the transfers, which take as long as they take. */
 void       image_pool_run          (ImagePool *self, GTask *task, ImageWork work);
 void       image_pool_run_transfer (ImagePool *self, GTask *task, ImageWork work);
+/* What strangers make us do goes beside all that; refused when too much of it waits already. */
+void       image_pool_run_stranger (ImagePool *self, GTask *task, ImageWork work);
 
 /* How far a transfer is, told in its thread and heard in that of the task. */
 typedef struct

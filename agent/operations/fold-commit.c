@@ -11,7 +11,6 @@
 #include "guest-errors.h"
 
 #define PROGRESS_MS     1000
-#define SETTLE_MS       60000   /* for what QEMU does at once unless its storage hangs */
 
 typedef struct
 {
@@ -22,7 +21,7 @@ typedef struct
   gboolean    throttled;        /* this disk's guest writes slower by now */
   QmpJob     *watch;            /* its commit, while it is waited for */
   guint       progress;         /* a source that asks how far it is */
-  GError     *failure;          /* why it ended, until it is dismissed */
+  gboolean    looked;           /* all disks: what cannot wait is put right */
 } Commit;
 
 static void look (Commit *self);
@@ -41,7 +40,6 @@ commit_finish (Commit *self, GError *error)
   Backup *job = self->job;
 
   stop_watching (self);
-  g_clear_error (&self->failure);
   /* For who finds the guest stopped later, and has to know whether by us. */
   if (error == NULL && !job->may_halt && job->guest != NULL)
     {
@@ -72,27 +70,34 @@ next_disk (Commit *self, FoldState state)
   look (self);
 }
 
-static void
-keep (Commit *self, GError *reason)
-{
-  fold_keep (self->job, self->index, reason);
-  next_disk (self, FOLD_KEPT);
-}
-
 /* --- a commit that is late, or failed --- */
 
 static void
-on_cancelled (GObject *source, GAsyncResult *result, gpointer user_data)
+on_given_up (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   Commit *self = user_data;
   GError *error = NULL;
 
-  if (!fold_cancel_finish (result, &error))
-    commit_finish (self, error);
+  if (fold_give_up_finish (result, &error))
+    next_disk (self, self->job->folding[self->index]);
   else
-    keep (self, agent_error_new (AGENT_ERROR_TIMEOUT, NULL,
-                                 "the guest writes faster than the overlay is folded back: after %"
-                                 G_GINT64_FORMAT " s it was not done", self->job->deadline_s));
+    commit_finish (self, error);
+}
+
+/* Takes @reason. */
+static void
+give_up (Commit *self, GError *reason)
+{
+  stop_watching (self);
+  fold_give_up_async (self->job, self->index, reason, on_given_up, self);
+}
+
+static void
+give_up_late (Commit *self)
+{
+  give_up (self, agent_error_new (AGENT_ERROR_TIMEOUT, NULL,
+                                  "the guest writes faster than the overlay is folded back: after %"
+                                  G_GINT64_FORMAT " s it was not done", self->job->deadline_s));
 }
 
 static void
@@ -104,7 +109,7 @@ on_throttled (GObject *source, GAsyncResult *result, gpointer user_data)
   if (!fold_throttle_finish (result, &error))
     {
       g_debug ("disk %s: %s", current (self)->disk, error->message);
-      fold_cancel_async (self->job, self->index, on_cancelled, self);
+      give_up_late (self);
       return;
     }
   self->throttled = TRUE;
@@ -121,19 +126,7 @@ be_late (Commit *self)
   else if (self->job->late_policy == LATE_THROTTLE && !self->throttled)
     fold_throttle_async (self->job, self->index, TRUE, on_throttled, self);
   else
-    fold_cancel_async (self->job, self->index, on_cancelled, self);
-}
-
-static void
-on_failed_gone (GObject *source, GAsyncResult *result, gpointer user_data)
-{
-  Commit *self = user_data;
-  GError *error = NULL;
-
-  if (fold_cancel_finish (result, &error))
-    keep (self, g_steal_pointer (&self->failure));
-  else
-    commit_finish (self, error);
+    give_up_late (self);
 }
 
 static void
@@ -150,11 +143,7 @@ on_ready (GObject *source, GAsyncResult *result, gpointer user_data)
       be_late (self);
     }
   else if (g_error_matches (error, QMP_ERROR, QMP_ERROR_JOB))
-    {
-      /* QEMU has ended it; it only has to be dismissed. */
-      self->failure = error;
-      fold_cancel_async (self->job, self->index, on_failed_gone, self);
-    }
+    give_up (self, error);
   else
     commit_finish (self, error);
 }
@@ -221,16 +210,14 @@ on_begun (GObject *source, GAsyncResult *result, gpointer user_data)
   if (reply != NULL)
     follow (self);
   else if (guest_error_is_refusal (error))
-    keep (self, error);
+    give_up (self, error);
   else
     commit_finish (self, error);
 }
 
 static void
-begin (Commit *self, Disk *disk)
+begin (Commit *self, const FoldVerdict *verdict)
 {
-  const Layer *overlay = disk_get_active (disk);
-  const Layer *layer = g_ptr_array_index (disk->layers, 1);
   g_autofree char *id = fold_job_id (self->job, self->index);
   GError *error = NULL;
   QmpClient *client = guest_require_client (self->job->guest, &error);
@@ -243,9 +230,9 @@ begin (Commit *self, Disk *disk)
   watch (self, client);
   qmp_client_execute_async (client, "block-commit",
                             qmp_args ("job-id", "s", id,
-                                      "device", "s", disk->root,
-                                      "top-node", "s", overlay->node,
-                                      "base-node", "s", layer->node,
+                                      "device", "s", verdict->root,
+                                      "top-node", "s", verdict->overlay_node,
+                                      "base-node", "s", verdict->layer_node,
                                       "auto-finalize", "b", FALSE,
                                       "auto-dismiss", "b", FALSE,
                                       NULL),
@@ -254,122 +241,48 @@ begin (Commit *self, Disk *disk)
 
 /* --- looking --- */
 
-/* After something that a former life of ours has left was put right. */
 static void
-on_put_right (GObject *source, GAsyncResult *result, gpointer user_data)
+on_settled (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   Commit *self = user_data;
+  g_autoptr (FoldVerdict) verdict = NULL;
   GError *error = NULL;
 
-  if (g_task_propagate_boolean (G_TASK (result), &error)
-      || g_error_matches (error, QMP_ERROR, QMP_ERROR_JOB))
-    {
-      g_clear_error (&error);
-      look (self);
-    }
-  else
+  verdict = fold_settle_finish (result, &error);
+  if (verdict == NULL)
     commit_finish (self, error);
-}
-
-static void
-on_name_moved (GObject *source, GAsyncResult *result, gpointer user_data)
-{
-  Commit *self = user_data;
-  GError *error = NULL;
-
-  if (fold_publish_finish (result, &error))
-    look (self);
-  else
-    keep (self, error);
-}
-
-static void
-act (Commit *self, Disk *disk, const FoldFacts *facts)
-{
-  const char *reason = NULL;
-
-  switch (fold_facts_decide (facts, &reason))
-    {
-    case FOLD_ACTION_COMMIT:
-      begin (self, disk);
-      break;
-    case FOLD_ACTION_FOLLOW:
-      follow (self);
-      break;
-    case FOLD_ACTION_FINALIZE:
-      fold_command_async (self->job, self->index, "job-finalize", QMP_JOB_CONCLUDED, SETTLE_MS,
-                          on_put_right, self);
-      break;
-    case FOLD_ACTION_CANCEL:
-    case FOLD_ACTION_DISMISS:
-      fold_cancel_async (self->job, self->index, on_put_right, self);
-      break;
-    case FOLD_ACTION_NAME_BACK:
-      fold_publish_async (self->job, self->index, FALSE, on_name_moved, self);
-      break;
-    case FOLD_ACTION_NAME_ON:
-      fold_publish_async (self->job, self->index, TRUE, on_name_moved, self);
-      break;
-    case FOLD_ACTION_KEEP:
-      keep (self, agent_error_new (AGENT_ERROR_CONFLICT, NULL, "%s", reason));
-      break;
-    case FOLD_ACTION_NONE:
-    default:
-      next_disk (self, FOLD_DONE);
-      break;
-    }
-}
-
-static void
-on_inspected (GObject *source, GAsyncResult *result, gpointer user_data)
-{
-  Commit *self = user_data;
-  g_autofree char *id = fold_job_id (self->job, self->index);
-  g_autoptr (Inspection) inspection = NULL;
-  FoldFacts facts;
-  GError *error = NULL;
-
-  inspection = inspect_finish (result, &error);
-  if (inspection != NULL)
-    {
-      facts = fold_facts_judge (current (self), inspection->disks, inspection->jobs, id);
-      facts.same_process = backup_is_same_process (self->job);
-      if (fold_look_at_name (current (self), &facts, &error))
-        {
-          act (self, fold_find_disk (current (self), inspection->disks), &facts);
-          return;
-        }
-    }
-  commit_finish (self, error);
-}
-
-/* The guest has ended: nobody writes to the disk, and the name leads to where its writes are. */
-static void
-leave_to_the_next_start (Commit *self)
-{
-  FoldFacts facts = { 0 };
-  GError *error = NULL;
-
-  if (!fold_look_at_name (current (self), &facts, &error))
-    commit_finish (self, error);
-  else if (facts.name_on_overlay)
-    keep (self, agent_error_new (AGENT_ERROR_UNAVAILABLE, NULL,
-                                 "the guest ended before it was folded back"));
-  else
+  else if (verdict->action == FOLD_ACTION_NONE)
     next_disk (self, FOLD_DONE);
+  else if (verdict->action == FOLD_ACTION_KEEP)
+    {
+      fold_keep (self->job, self->index, g_steal_pointer (&verdict->reason));
+      next_disk (self, FOLD_KEPT);
+    }
+  else if (!self->looked)
+    next_disk (self, FOLD_UNKNOWN);
+  else if (verdict->action == FOLD_ACTION_COMMIT)
+    begin (self, verdict);
+  else
+    follow (self);
 }
 
+/* All disks are looked at before the first commit is waited for: one of them may hold its guest's
+ * writes. */
 static void
 look (Commit *self)
 {
   while (self->index < self->job->disks->len && self->job->folding[self->index] != FOLD_UNKNOWN)
     self->index++;
-  if (self->index == self->job->disks->len)
+  if (self->index < self->job->disks->len)
+    fold_settle_async (self->job, self->index, on_settled, self);
+  else if (self->looked)
     commit_finish (self, NULL);
-  else if (backup_guest_is_gone (self->job))
-    leave_to_the_next_start (self);
   else
-    inspect_async (self->job->guest, NULL, on_inspected, self);
+    {
+      self->looked = TRUE;
+      self->index = 0;
+      look (self);
+    }
 }
 
 static void

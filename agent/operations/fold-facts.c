@@ -113,15 +113,16 @@ FoldAction
 fold_facts_decide (const FoldFacts *facts, const char **reason)
 {
   if (facts->has_job && facts->job_state == QMP_JOB_PENDING)
-    return facts->name_on_overlay ? FOLD_ACTION_CANCEL : FOLD_ACTION_FINALIZE;
+    return facts->name_on_layer ? FOLD_ACTION_FINALIZE : FOLD_ACTION_CANCEL;
   if (facts->has_job && facts->job_state == QMP_JOB_CONCLUDED)
     return FOLD_ACTION_DISMISS;
-  if (facts->layer_active && !facts->name_on_overlay)
-    return FOLD_ACTION_NONE;
   if (facts->layer_active && facts->same_process)
-    return FOLD_ACTION_NAME_ON;
+    return facts->name_on_overlay ? FOLD_ACTION_NAME_ON : FOLD_ACTION_NONE;
+  if (facts->layer_active && facts->name_on_layer)
+    return FOLD_ACTION_NONE;
   if (facts->layer_active)
-    *reason = "the guest was started anew, from the layer below it";
+    *reason = "the guest was started anew from the layer below the overlay, which holds what it "
+              "has written since the point";
   else if (!facts->overlay_active)
     *reason = "neither the overlay nor the layer below it is on top of the disk any more";
   else if (!facts->layer_below)

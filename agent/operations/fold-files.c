@@ -17,10 +17,16 @@ is_overlay (const DiskPlan *disk, const FileFacts *facts)
   return facts->dev == (guint64) disk->overlay_dev && facts->ino == (guint64) disk->overlay_ino;
 }
 
+static gboolean
+is_layer (const DiskPlan *disk, const FileFacts *facts)
+{
+  return facts->dev == (guint64) disk->layer_dev && facts->ino == (guint64) disk->layer_ino;
+}
+
 /**
  * fold_look_at_name:
  * @disk: what was done with a disk
- * @facts: its member name_on_overlay is set
+ * @facts: its members name_on_overlay and name_on_layer are set
  * @error: return location
  *
  * Returns: whether it could be looked at
@@ -31,8 +37,11 @@ fold_look_at_name (const DiskPlan *disk, FoldFacts *facts, GError **error)
   g_autoptr (GError) problem = NULL;
   FileFacts published = { 0 };
 
-  facts->name_on_overlay = files_look (disk->published, &published, &problem)
-                           && is_overlay (disk, &published);
+  gboolean is_there = files_look (disk->published, &published, &problem);
+
+  facts->name_on_overlay = is_there && is_overlay (disk, &published);
+  facts->name_on_layer = disk->device_path != NULL ? !is_there
+                                                   : is_there && is_layer (disk, &published);
   if (problem == NULL)
     return TRUE;
   g_propagate_error (error, g_steal_pointer (&problem));
@@ -177,9 +186,22 @@ record_kept (Backup *job, GError **error)
 static gboolean
 remove_overlay (DiskPlan *disk, GError **error)
 {
+  g_autoptr (GError) problem = NULL;
+  FileFacts overlay = { 0 };
   FoldFacts facts = { 0 };
   gboolean in_use = FALSE;
 
+  /* A death of ours may have come just after it went. */
+  if (!files_look (disk->overlay, &overlay, &problem) && problem == NULL)
+    {
+      disk->folded = TRUE;
+      return TRUE;
+    }
+  if (problem != NULL)
+    {
+      g_propagate_error (error, g_steal_pointer (&problem));
+      return FALSE;
+    }
   if (!fold_look_at_name (disk, &facts, error) || !files_in_use (disk->overlay, &in_use, error))
     return FALSE;
   if (facts.name_on_overlay || in_use)
@@ -188,9 +210,9 @@ remove_overlay (DiskPlan *disk, GError **error)
                        in_use ? "open somewhere" : "what the guest would be started from");
       return FALSE;
     }
-  disk->folded = TRUE;
-  return files_remove (disk->overlay, (guint64) disk->overlay_dev, (guint64) disk->overlay_ino,
-                       error);
+  disk->folded = files_remove (disk->overlay, (guint64) disk->overlay_dev,
+                               (guint64) disk->overlay_ino, error);
+  return disk->folded;
 }
 
 static void

@@ -300,29 +300,53 @@ on_continued (GObject *source, GAsyncResult *result, gpointer user_data)
   go_on_finish (user_data, error);
 }
 
-/* Believed only of the very process that the plan was made for. */
 static gboolean
-was_halted (Backup *job)
+says_paused (JsonNode *reply)
 {
-  return fold_is_due (job) && job->halted && backup_is_same_process (job)
-         && g_strcmp0 (guest_get_run_state (job->guest), "paused") == 0;
+  JsonNode *status = JSON_NODE_HOLDS_OBJECT (reply)
+    ? json_object_get_member (json_node_get_object (reply), "status") : NULL;
+
+  return status != NULL && JSON_NODE_HOLDS_VALUE (status)
+         && json_node_get_value_type (status) == G_TYPE_STRING
+         && strcmp (json_node_get_string (status), "paused") == 0;
 }
 
+static void
+on_status (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  Release *self = user_data;
+  QmpClient *client = QMP_CLIENT (source);
+  g_autoptr (JsonNode) reply = NULL;
+  GError *error = NULL;
+
+  reply = qmp_client_execute_finish (client, result, &error);
+  if (reply == NULL || !says_paused (reply))
+    go_on_finish (self, error);
+  else
+    qmp_client_execute_async (client, "cont", NULL, GUEST_COMMAND_DEADLINE_MS, NULL, on_continued,
+                              self);
+}
+
+/* A stop of ours, or one that we may have ordered and not seen, is believed only of the very
+ * process that the plan was made for. QEMU is asked: it answers after all that it was told before.
+ */
 void
 backup_go_on (GTask *step, gpointer user_data)
 {
   Backup *job = user_data;
   Release *self = g_new0 (Release, 1);
+  QmpClient *client;
   GError *error = NULL;
-  QmpClient *client = NULL;
 
   self->job = job;
   self->step = step;
-  if (was_halted (job))
-    client = backup_client (job, &error);
-  if (client == NULL)
-    go_on_finish (self, error);
+  client = job->guest != NULL ? guest_get_client (job->guest) : NULL;
+  if (!fold_is_due (job) || !job->halted || backup_guest_is_gone (job)
+      || (client != NULL && !backup_is_same_process (job)))
+    go_on_finish (self, NULL);
+  else if ((client = backup_client (job, &error)) == NULL)
+    release_finish (self, error);
   else
-    qmp_client_execute_async (client, "cont", NULL, GUEST_COMMAND_DEADLINE_MS, NULL, on_continued,
-                              self);
+    qmp_client_execute_async (client, "query-status", NULL, GUEST_COMMAND_DEADLINE_MS, NULL,
+                              on_status, self);
 }

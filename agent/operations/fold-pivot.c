@@ -2,8 +2,7 @@
 
 /* Knows the moment at which a guest's device goes from the overlay back to the layer. Once told to
  * complete, a commit stands `pending` as soon as both are the same, and the guest's writes are
- * held:
- * then the published name is moved, and only then the commit is let go on. */
+ * held: then the published name is moved, and only then the commit is let go on. */
 
 #include "fold.h"
 
@@ -22,7 +21,8 @@ typedef struct
   gboolean  completing;         /* its job-complete was sent */
   gboolean  helped;             /* the guest stands still, or is throttled */
   gint64    held_us;            /* monotonic: when its I/O was found held */
-  GError   *reason;             /* why the current disk is given up */
+  gint64    halted_us;          /* monotonic: when the guest was stopped; 0: it was not */
+  GError   *failure;            /* why the name could not be moved */
 } Pivot;
 
 static void pivot_next (Pivot *self);
@@ -35,7 +35,7 @@ pivot_finish (Pivot *self, GError *error)
     backup_step_done (self->step);
   else
     backup_step_failed (self->step, guest_error_name (self->job->guest, error));
-  g_clear_error (&self->reason);
+  g_clear_error (&self->failure);
   g_free (self);
 }
 
@@ -48,63 +48,7 @@ next_disk (Pivot *self, FoldState state)
   pivot_next (self);
 }
 
-/* The overlay stays on top. */
-static void
-keep (Pivot *self)
-{
-  GError *reason = g_steal_pointer (&self->reason);
-
-  fold_keep (self->job, self->index, guest_error_name (self->job->guest, reason));
-  next_disk (self, FOLD_KEPT);
-}
-
 /* --- not to be --- */
-
-static void
-on_name_follows (GObject *source, GAsyncResult *result, gpointer user_data)
-{
-  Pivot *self = user_data;
-  GError *error = NULL;
-
-  if (!fold_publish_finish (result, &error))
-    pivot_finish (self, error);
-  else if (self->reason == NULL)
-    next_disk (self, FOLD_DONE);
-  else
-    keep (self);
-}
-
-/* Somebody else may have had it pivot: the name follows the guest. */
-static void
-on_looked (GObject *source, GAsyncResult *result, gpointer user_data)
-{
-  Pivot *self = user_data;
-  const DiskPlan *disk = g_ptr_array_index (self->job->disks, self->index);
-  g_autofree char *id = fold_job_id (self->job, self->index);
-  g_autoptr (Inspection) inspection = inspect_finish (result, NULL);
-  FoldFacts facts;
-  GError *error = NULL;
-
-  if (inspection == NULL)
-    {
-      pivot_finish (self, agent_error_new (AGENT_ERROR_UNAVAILABLE, NULL,
-                                           "it is not known how the commit of disk %s has ended",
-                                           disk->disk));
-      return;
-    }
-  facts = fold_facts_judge (disk, inspection->disks, inspection->jobs, id);
-  if (!fold_look_at_name (disk, &facts, &error))
-    pivot_finish (self, error);
-  else if (facts.layer_active)
-    {
-      g_clear_error (&self->reason);
-      fold_publish_async (self->job, self->index, TRUE, on_name_follows, self);
-    }
-  else if (facts.overlay_active && !facts.name_on_overlay)
-    fold_publish_async (self->job, self->index, FALSE, on_name_follows, self);
-  else
-    keep (self);
-}
 
 static void
 on_given_up (GObject *source, GAsyncResult *result, gpointer user_data)
@@ -112,18 +56,17 @@ on_given_up (GObject *source, GAsyncResult *result, gpointer user_data)
   Pivot *self = user_data;
   GError *error = NULL;
 
-  if (fold_cancel_finish (result, &error))
-    inspect_async (self->job->guest, NULL, on_looked, self);
+  if (fold_give_up_finish (result, &error))
+    next_disk (self, self->job->folding[self->index]);
   else
     pivot_finish (self, error);
 }
 
-/* Takes @reason. The guest is on the overlay, and most likely stays there. */
+/* Takes @reason. */
 static void
 give_up (Pivot *self, GError *reason)
 {
-  self->reason = reason;
-  fold_cancel_async (self->job, self->index, on_given_up, self);
+  fold_give_up_async (self->job, self->index, reason, on_given_up, self);
 }
 
 /* Whether @error tells that the commit itself has come to nothing. */
@@ -140,6 +83,18 @@ fail (Pivot *self, GError *error)
     give_up (self, error);
   else
     pivot_finish (self, error);
+}
+
+/* How long to wait for a disk now, in milliseconds: of all of them together the guest stands still
+ * no longer than HELP_MS. */
+static guint
+patience_ms (Pivot *self)
+{
+  gint64 halted_ms = (g_get_monotonic_time () - self->halted_us) / 1000;
+
+  if (self->halted_us != 0)
+    return (guint) CLAMP (HELP_MS - halted_ms, 1, HELP_MS);
+  return self->helped ? HELP_MS : PATIENCE_MS;
 }
 
 /* --- helping a commit that does not come to an end --- */
@@ -192,6 +147,8 @@ help (Pivot *self)
   else if (job->late_policy == LATE_STOP)
     {
       /* A disk before may have had it stopped already. */
+      if (!job->halted)
+        self->halted_us = g_get_monotonic_time ();
       job->halted = job->halted || g_strcmp0 (guest_get_run_state (job->guest), "running") == 0;
       qmp_client_execute_async (client, "stop", NULL, GUEST_COMMAND_DEADLINE_MS, NULL, on_stopped,
                                 self);
@@ -217,24 +174,44 @@ on_finalized (GObject *source, GAsyncResult *result, gpointer user_data)
                                   MAX (longest, g_get_monotonic_time () - self->held_us));
       next_disk (self, FOLD_DONE);
     }
-  else if (is_verdict (error))
-    /* Somebody else has cancelled it in that very moment: the guest writes to the overlay. */
-    give_up (self, error);
   else
-    pivot_finish (self, error);
+    fail (self, error);
+}
+
+static void
+finalize (Pivot *self)
+{
+  fold_command_async (self->job, self->index, "job-finalize", QMP_JOB_CONCLUDED, HELP_MS,
+                      on_finalized, self);
+}
+
+/* The name is where it was, or it cannot be moved at all: then the guest follows it. */
+static void
+on_name_back (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  Pivot *self = user_data;
+  FoldFacts facts = { 0 };
+  g_autoptr (GError) problem = NULL;
+
+  if (!fold_publish_finish (result, &problem)
+      && fold_look_at_name (g_ptr_array_index (self->job->disks, self->index), &facts, NULL)
+      && facts.name_on_layer)
+    finalize (self);
+  else
+    give_up (self, g_steal_pointer (&self->failure));
 }
 
 static void
 on_published (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   Pivot *self = user_data;
-  GError *error = NULL;
 
-  if (fold_publish_finish (result, &error))
-    fold_command_async (self->job, self->index, "job-finalize", QMP_JOB_CONCLUDED, HELP_MS,
-                        on_finalized, self);
+  g_clear_error (&self->failure);
+  if (fold_publish_finish (result, &self->failure))
+    finalize (self);
   else
-    give_up (self, error);
+    /* It may have been moved all the same, and not durably. */
+    fold_publish_async (self->job, self->index, FALSE, on_name_back, self);
 }
 
 /* Takes @error. */
@@ -280,19 +257,18 @@ on_ready (GObject *source, GAsyncResult *result, gpointer user_data)
     }
   self->completing = TRUE;
   fold_command_async (self->job, self->index, "job-complete", QMP_JOB_PENDING,
-                      self->helped ? HELP_MS : PATIENCE_MS, on_pending, self);
+                      patience_ms (self), on_pending, self);
 }
 
 static void
 proceed (Pivot *self)
 {
-  guint deadline_ms = self->helped ? HELP_MS : PATIENCE_MS;
-
   if (self->completing)
-    fold_command_async (self->job, self->index, NULL, QMP_JOB_PENDING, deadline_ms, on_pending,
-                        self);
+    fold_command_async (self->job, self->index, NULL, QMP_JOB_PENDING, patience_ms (self),
+                        on_pending, self);
   else
-    fold_command_async (self->job, self->index, NULL, QMP_JOB_READY, deadline_ms, on_ready, self);
+    fold_command_async (self->job, self->index, NULL, QMP_JOB_READY, patience_ms (self), on_ready,
+                        self);
 }
 
 static void

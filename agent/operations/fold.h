@@ -18,6 +18,7 @@ typedef struct
   gboolean    layer_active;     /* a device writes to the layer again */
   gboolean    by_own_names;     /* QEMU opened both by their names for life */
   gboolean    name_on_overlay;  /* the published name leads to the overlay */
+  gboolean    name_on_layer;    /* ... to the layer; of a block device: nowhere */
   gboolean    same_process;     /* QEMU is the process that the overlay was made for */
   gboolean    has_job;          /* our commit is there, in @job_state */
   QmpJobState job_state;
@@ -31,7 +32,7 @@ typedef enum
   FOLD_ACTION_FINALIZE,         /* it waits before its pivot, and the name is right */
   FOLD_ACTION_CANCEL,           /* it waits there, and the name is not: whoever told it so */
   FOLD_ACTION_NAME_BACK,        /* the guest writes to the overlay, and the name leads elsewhere */
-  FOLD_ACTION_NAME_ON,          /* the guest writes to the layer, and the name leads to the overlay */
+  FOLD_ACTION_NAME_ON,          /* the guest writes to the layer, and the name is on the overlay */
   FOLD_ACTION_DISMISS,          /* it has ended and was not dismissed: do so and look again */
   FOLD_ACTION_KEEP,             /* the overlay stays, for @reason */
 } FoldAction;
@@ -53,6 +54,26 @@ Disk       *fold_find_disk   (const DiskPlan *plan, GPtrArray *disks);
 
 /* The overlay stays: @reason (transfer full) is told. */
 void        fold_keep        (Backup *job, guint index, GError *reason);
+
+/* What is to be done with a disk, once what cannot wait is put right. */
+typedef struct
+{
+  FoldAction  action;           /* NONE, COMMIT, FOLLOW or KEEP */
+  char       *root;             /* for COMMIT: the nodes as QEMU calls them */
+  char       *overlay_node;
+  char       *layer_node;
+  GError     *reason;           /* for KEEP */
+} FoldVerdict;
+
+void         fold_verdict_free   (FoldVerdict *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (FoldVerdict, fold_verdict_free)
+void         fold_settle_async   (Backup *job, guint index, GAsyncReadyCallback callback,
+                                  gpointer user_data);
+FoldVerdict *fold_settle_finish  (GAsyncResult *result, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Cancels the commit of a disk, whose overlay then stays for @reason (transfer full). */
+void         fold_give_up_async  (Backup *job, guint index, GError *reason,
+                                  GAsyncReadyCallback callback, gpointer user_data);
+gboolean     fold_give_up_finish (GAsyncResult *result, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Sends @command ("job-complete", ...; NULL: nothing) to the commit of a disk and waits until
  * that is in @state. QMP_ERROR as of libqmp. */

@@ -25,18 +25,40 @@ last_write_us (Backup *job)
   return last;
 }
 
-/* What a layer is known by that nobody has written to since. */
+/* What a file is known by that nobody has written to since. A device tells nothing. */
 static void
-note_layers (Backup *job)
+note_file (const char *path, gint64 *size, gint64 *mtime_ns)
 {
+  FileFacts facts = { 0 };
+
+  if (*mtime_ns != 0 || !files_look (path, &facts, NULL) || facts.block_device)
+    return;
+  *size = (gint64) facts.size;
+  *mtime_ns = facts.mtime_ns;
+}
+
+static void
+note_files (Backup *job)
+{
+  gint64 size;
+
   for (guint i = 0; i < job->disks->len; i++)
     {
       DiskPlan *disk = g_ptr_array_index (job->disks, i);
-      FileFacts facts = { 0 };
 
-      if (disk->layer_mtime_ns == 0 && files_look (disk->layer, &facts, NULL)
-          && !facts.block_device)
-        disk->layer_mtime_ns = facts.mtime_ns;
+      note_file (disk->layer, &size, &disk->layer_mtime_ns);
+    }
+  for (guint i = 0; i < job->uploads->len; i++)
+    {
+      UploadPlan *upload = g_ptr_array_index (job->uploads, i);
+
+      note_file (upload->path, &upload->size, &upload->mtime_ns);
+      for (guint j = 0; upload->layers != NULL && j < upload->layers->len; j++)
+        {
+          ImageLayer *layer = g_ptr_array_index (upload->layers, j);
+
+          note_file (layer->path, &layer->size, &layer->mtime_ns);
+        }
     }
 }
 
@@ -82,7 +104,7 @@ backup_record_point (GTask *step, gpointer user_data)
     {
       tell_result (job);
       if (job->folds)
-        note_layers (job);
+        note_files (job);
       backup_save_plan (job, operation_get_plan (job->operation));
       backup_step_done (step);
     }

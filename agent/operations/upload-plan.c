@@ -34,6 +34,8 @@ static const Field upload_plan_fields[] = {
   FIELD (UploadPlan, path, FIELD_STRING),
   FIELD (UploadPlan, dev, FIELD_INT64),
   FIELD (UploadPlan, ino, FIELD_INT64),
+  FIELD (UploadPlan, size, FIELD_INT64),
+  FIELD (UploadPlan, mtime_ns, FIELD_INT64),
   FIELD (UploadPlan, format, FIELD_STRING),
   FIELD (UploadPlan, min_ram, FIELD_INT64),
   FIELD (UploadPlan, min_disk, FIELD_INT64),
@@ -50,6 +52,8 @@ static const Field layer_fields[] = {
   FIELD (ImageLayer, dev, FIELD_INT64),
   FIELD (ImageLayer, ino, FIELD_INT64),
   FIELD (ImageLayer, format, FIELD_STRING),
+  FIELD (ImageLayer, size, FIELD_INT64),
+  FIELD (ImageLayer, mtime_ns, FIELD_INT64),
   { NULL }
 };
 

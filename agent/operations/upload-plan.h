@@ -18,6 +18,8 @@ typedef struct
   char    *path;                /* the layer's file, by its name for life */
   gint64   dev;
   gint64   ino;
+  gint64   size;                /* bytes and time of change, once it is frozen; 0: not known */
+  gint64   mtime_ns;
   char    *format;              /* of the image: the layer's own, or the one asked for */
   GPtrArray *layers;            /* (nullable): of ImageLayer, top first: all that they show goes up;
                                  * NULL: the layer's file as it is */

@@ -265,6 +265,23 @@ on_progress (gint64 done, gint64 total, gpointer user_data)
   operation_set_progress (self->job->operation, self->done + done, self->total);
 }
 
+/* Whether nobody has written to a layer since it was frozen. A full image's source sees to that
+ * itself. */
+static gboolean
+check_layer (const UploadPlan *upload, FileFacts *facts, GError **error)
+{
+  if (upload->layers != NULL)
+    return TRUE;
+  if (!files_look (upload->path, facts, error))
+    return FALSE;
+  if (upload->mtime_ns == 0
+      || (upload->mtime_ns == facts->mtime_ns && upload->size == (gint64) facts->size))
+    return TRUE;
+  agent_set_error (error, AGENT_ERROR_CONFLICT, "take another point",
+                   "the layer %s was written to since it was frozen", upload->path);
+  return FALSE;
+}
+
 static gboolean
 record_upload (Uploads *self, const ImageInfo *info, GError **error)
 {
@@ -292,7 +309,8 @@ on_uploaded (GObject *source, GAsyncResult *result, gpointer user_data)
   GError *error = NULL;
 
   info = image_store_upload_finish (AGENT_IMAGE_STORE (source), result, &error);
-  if (info == NULL || !record_upload (self, info, &error))
+  if (info == NULL || !check_layer (current (self), &self->facts, &error)
+      || !record_upload (self, info, &error))
     {
       g_prefix_error (&error, "image %s of disk %s: ", current (self)->image_id,
                       current (self)->disk);
@@ -317,7 +335,7 @@ open_source (Uploads *self, const UploadPlan *upload, GError **error)
     return g_object_ref (g_ptr_array_index (self->job->sources, self->next));
   source = layer_source_open (upload->path, (guint64) upload->dev, (guint64) upload->ino,
                               upload->format, upload->has_backing, error);
-  if (source == NULL || !files_look (upload->path, &self->facts, error))
+  if (source == NULL || !check_layer (upload, &self->facts, error))
     return NULL;
   return g_steal_pointer (&source);
 }

@@ -15,11 +15,12 @@
 
 #define TOKEN_LENGTH_MIN 16
 #define TOKEN_SIZE_MAX   4096
+#define IDENTIFY_S       10     /* until it must be known whose a token is */
 
 struct _Access
 {
   ImageStore *store;
-  char       *token;            /* (nullable): no TCP then */
+  char       *token;            /* (nullable): no TCP then, or the identity service's alone */
   char       *listen_host;      /* (nullable) */
 };
 
@@ -76,15 +77,20 @@ access_new (const Config  *config,
   if (config->listen == NULL)
     return g_steal_pointer (&self);
 
-  if (config->token_file == NULL)
+  if (config->token_file == NULL && !image_store_can_identify (store))
     {
       agent_set_error (error, AGENT_ERROR_INVALID,
                        "Set token-file in [rest], or leave listen out and use the Unix socket.",
                        "[rest] listen is set, and token-file is not");
       return NULL;
     }
-  self->token = read_token (config->token_file, error);
-  if (self->token == NULL || !listen_split_host (config->listen, &self->listen_host, error))
+  if (config->token_file != NULL)
+    {
+      self->token = read_token (config->token_file, error);
+      if (self->token == NULL)
+        return NULL;
+    }
+  if (!listen_split_host (config->listen, &self->listen_host, error))
     return NULL;
   return g_steal_pointer (&self);
 }
@@ -255,8 +261,10 @@ check_token (const Access       *self,
     }
 
   agent_set_error (error, AGENT_ERROR_UNAUTHORIZED,
-                   "Send the header \"Authorization: Bearer TOKEN\" or \"X-Auth-Token: TOKEN\" "
-                   "with what stands in the file that [rest] token-file names.",
+                   self->token != NULL
+                   ? "Send the header \"Authorization: Bearer TOKEN\" or \"X-Auth-Token: TOKEN\" "
+                     "with what stands in the file that [rest] token-file names."
+                   : "Send the header \"X-Auth-Token: TOKEN\" with a token of Keystone's.",
                    soup_message_headers_get_one (headers, "Authorization") == NULL &&
                    keystone == NULL ? "the request has no token" : "the request's token is wrong");
   return FALSE;
@@ -304,20 +312,87 @@ access_challenge (SoupServerMessage *message,
                                   "WWW-Authenticate", "Bearer");
 }
 
+/* As Nova's own rules have it. Keystone names with a role all that it implies. */
+static gboolean
+has_role (const ImageUser *user,
+          AccessLevel      level)
+{
+  static const struct
+  {
+    const char  *role;
+    AccessLevel  level;
+  } roles[] = {
+    { "reader",  ACCESS_LOOK       },
+    { "member",  ACCESS_ACT        },
+    { "manager", ACCESS_ACT        },
+    { "admin",   ACCESS_ADMINISTER },
+  };
+
+  for (guint i = 0; user->roles != NULL && user->roles[i] != NULL; i++)
+    for (gsize j = 0; j < G_N_ELEMENTS (roles); j++)
+      if (g_str_equal (user->roles[i], roles[j].role) && roles[j].level >= level)
+        return TRUE;
+  return FALSE;
+}
+
 static gboolean
 check_user (const ImageUser  *user,
+            AccessLevel       level,
             GError          **error)
 {
-  for (guint i = 0; user->roles != NULL && user->roles[i] != NULL; i++)
-    if (g_str_equal (user->roles[i], "admin"))
-      return TRUE;
-  if (user->is_ours)
-    return TRUE;
+  static const char *const hints[] = {
+    [ACCESS_LOOK] = "To look takes one of the roles reader, member, manager and admin.",
+    [ACCESS_ACT] = "This takes one of the roles member, manager and admin; a reader may only look.",
+    [ACCESS_ADMINISTER] = "This takes the role admin.",
+  };
 
-  agent_set_error (error, AGENT_ERROR_FORBIDDEN,
-                   "Use a token of the project that the images go to.",
-                   "the token is of another project");
+  if (!user->is_ours && !has_role (user, ACCESS_ADMINISTER))
+    agent_set_error (error, AGENT_ERROR_FORBIDDEN,
+                     "Use a token of the project that the images go to.",
+                     "the token is of another project");
+  else if (!has_role (user, level))
+    agent_set_error (error, AGENT_ERROR_FORBIDDEN, hints[level],
+                     "the token's roles do not allow this");
+  else
+    return TRUE;
   return FALSE;
+}
+
+/* Somebody who waits to be known, and not for longer than IDENTIFY_S. */
+typedef struct
+{
+  AccessLevel   level;
+  GCancellable *cancellable;    /* our own: ends with the time, or with the caller's */
+  gulong        handler;
+  guint         timeout;        /* 0: it is over */
+} Identification;
+
+static void
+identification_free (gpointer data)
+{
+  Identification *self = data;
+
+  if (self->timeout != 0)
+    g_source_remove (self->timeout);
+  g_object_unref (self->cancellable);
+  g_free (self);
+}
+
+static gboolean
+time_is_over (gpointer data)
+{
+  Identification *self = data;
+
+  self->timeout = 0;
+  g_cancellable_cancel (self->cancellable);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+caller_cancelled (GCancellable *caller,
+                  GCancellable *own)
+{
+  g_cancellable_cancel (own);
 }
 
 static void
@@ -326,20 +401,29 @@ user_known (GObject      *source,
             gpointer      user_data)
 {
   g_autoptr (GTask) task = user_data;
+  Identification *self = g_task_get_task_data (task);
   g_autoptr (ImageUser) user = NULL;
-  GError *error = NULL;
+  g_autoptr (GError) error = NULL;
 
+  g_cancellable_disconnect (g_task_get_cancellable (task), self->handler);
   user = image_store_identify_finish (AGENT_IMAGE_STORE (source), result, &error);
-  if (user != NULL && check_user (user, &error))
+  if (user == NULL && self->timeout == 0)
+    {
+      g_clear_error (&error);
+      agent_set_error (&error, AGENT_ERROR_TIMEOUT, "Ask again.",
+                       "the identity service has not said in %d s whose the token is", IDENTIFY_S);
+    }
+  if (user != NULL && check_user (user, self->level, &error))
     g_task_return_pointer (task, g_steal_pointer (&user), (GDestroyNotify) image_user_free);
   else
-    g_task_return_error (task, error);
+    g_task_return_error (task, g_steal_pointer (&error));
 }
 
 /**
  * access_identify_async:
  * @self: the rules
  * @token: what access_check() left open
+ * @level: what its owner has to be allowed
  * @cancellable: (nullable): ends the wait
  * @callback: called with the decision
  * @user_data: for @callback
@@ -349,20 +433,31 @@ user_known (GObject      *source,
 void
 access_identify_async (const Access        *self,
                        const char          *token,
+                       AccessLevel          level,
                        GCancellable        *cancellable,
                        GAsyncReadyCallback  callback,
                        gpointer             user_data)
 {
   GTask *task = g_task_new (NULL, cancellable, callback, user_data);
+  Identification *identification = g_new0 (Identification, 1);
 
-  image_store_identify_async (self->store, token, cancellable, user_known, task);
+  identification->level = level;
+  identification->cancellable = g_cancellable_new ();
+  identification->timeout = g_timeout_add_seconds (IDENTIFY_S, time_is_over, identification);
+  g_task_set_task_data (task, identification, identification_free);
+  if (cancellable != NULL)
+    identification->handler = g_cancellable_connect (cancellable, G_CALLBACK (caller_cancelled),
+                                                     identification->cancellable, NULL);
+
+  image_store_identify_async (self->store, token, identification->cancellable, user_known, task);
 }
 
 /**
  * access_identify_finish:
  * @result: what @callback was given
  * @error: %AGENT_ERROR_UNAUTHORIZED for nobody's token, %AGENT_ERROR_FORBIDDEN for one of another
- *   project; what the service failed with
+ *   project or of too small a role, %AGENT_ERROR_TIMEOUT when nobody said whose it is; what the
+ *   service failed with
  *
  * Returns: (transfer full): who may ask
  */

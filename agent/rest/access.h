@@ -10,6 +10,14 @@ G_BEGIN_DECLS
 /* Who may ask. */
 typedef struct _Access Access;
 
+/* What somebody has to be allowed, each more than the one before. */
+typedef enum
+{
+  ACCESS_LOOK,
+  ACCESS_ACT,
+  ACCESS_ADMINISTER,
+} AccessLevel;
+
 Access    *access_new             (const Config *config, ImageStore *store,
                                    GError **error) G_GNUC_WARN_UNUSED_RESULT;
 void       access_free            (Access *self);
@@ -18,7 +26,7 @@ void       access_free            (Access *self);
 gboolean   access_check           (const Access *self, SoupServerMessage *message,
                                    gboolean is_public, char **token,
                                    GError **error) G_GNUC_WARN_UNUSED_RESULT;
-void       access_identify_async  (const Access *self, const char *token,
+void       access_identify_async  (const Access *self, const char *token, AccessLevel level,
                                    GCancellable *cancellable, GAsyncReadyCallback callback,
                                    gpointer user_data);
 ImageUser *access_identify_finish (GAsyncResult *result,

@@ -7,6 +7,7 @@
 #include "answer.h"
 #include "json-body.h"
 
+#include <core/error.h>
 #include <glib-unix.h>
 
 struct _Request
@@ -328,10 +329,27 @@ request_answer_at (Request  *self,
  * request_answer_error:
  * @self: (transfer full): the request, which ends
  * @error: (transfer full): why
+ *
+ * For what went wrong with the caller's token there is request_refuse(): here it can only be the
+ * daemon's that somebody does not take. With 401 clients would get a new one, and ask again.
  */
 void
 request_answer_error (Request *self,
                       GError  *error)
+{
+  if (g_error_matches (error, AGENT_ERROR, AGENT_ERROR_UNAUTHORIZED))
+    error->code = AGENT_ERROR_STORE;
+  request_refuse (self, error);
+}
+
+/**
+ * request_refuse:
+ * @self: (transfer full): the request, which ends
+ * @error: (transfer full): why its sender may not have it
+ */
+void
+request_refuse (Request *self,
+                GError  *error)
 {
   answer_error (self->message, error);
   request_end (self);

@@ -39,6 +39,8 @@ void          request_answer          (Request *self, guint status, JsonNode *bo
 /* The same with the address of what was made; @location: (transfer full). */
 void          request_answer_at       (Request *self, guint status, char *location, JsonNode *body);
 void          request_answer_error    (Request *self, GError *error);
+/* The same for what the caller may not: what a handler fails with is never a 401. */
+void          request_refuse          (Request *self, GError *error);
 
 /* "http://HOST:PORT" as the client calls us. (transfer full) */
 char         *request_get_base        (Request *self);

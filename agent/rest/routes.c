@@ -13,9 +13,10 @@
 static const Route routes[] = {
   /* method   pattern                    handler           flags             query          */
   { "GET",    "/v1/guests",              guests_list,      ROUTE_PLAIN,      { NULL }             },
-  { "POST",   "/v1/guests",              guests_attach,    ROUTE_TAKES_BODY, { NULL }             },
+  { "POST",   "/v1/guests",              guests_attach,    ROUTE_TAKES_BODY | ROUTE_ADMIN,
+                                                                             { NULL }             },
   { "GET",    "/v1/guests/{}",           guest_show,       ROUTE_PLAIN,      { NULL }             },
-  { "DELETE", "/v1/guests/{}",           guest_detach,     ROUTE_PLAIN,      { NULL }             },
+  { "DELETE", "/v1/guests/{}",           guest_detach,     ROUTE_ADMIN,      { NULL }             },
   { "GET",    "/v1/guests/{}/disks",     guest_disks,      ROUTE_PLAIN,      { NULL }             },
   { "GET",    "/v1/guests/{}/snapshots", snapshots_list,   ROUTE_PLAIN,      { NULL }             },
   { "POST",   "/v1/guests/{}/snapshots", snapshots_take,   ROUTE_TAKES_BODY, { NULL }             },

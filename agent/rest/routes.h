@@ -15,6 +15,7 @@ typedef enum
   ROUTE_PLAIN      = 0,
   ROUTE_TAKES_BODY = 1 << 0,
   ROUTE_PUBLIC     = 1 << 1,    /* takes no token */
+  ROUTE_ADMIN      = 1 << 2,    /* reaches further than a project: files and sockets of the host */
 } RouteFlags;
 
 typedef struct

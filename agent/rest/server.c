@@ -19,6 +19,9 @@
 #define IDLE_TIMEOUT     15                     /* seconds without a byte, while we wait for one */
 #define CONNECTIONS_MAX  512
 #define DISCARD_MAX      (16 * 1024 * 1024)     /* bytes of a refused body that are read at most */
+#define STRANGER_MAX     (64 * 1024)            /* bytes of a body whose sender is not known yet */
+
+#define ARRIVAL          "qsnapd-arrival"
 
 struct _RestServer
 {
@@ -36,6 +39,7 @@ struct _RestServer
 typedef struct
 {
   goffset     length;           /* bytes of the body so far */
+  goffset     length_max;       /* ... and at most */
   guint      *connections;
 } Arrival;
 
@@ -98,15 +102,17 @@ has_body (SoupMessageHeaders *headers)
 }
 
 static void
-set_too_large (GError **error)
+set_too_large (goffset   length_max,
+               GError  **error)
 {
-  agent_set_error (error, AGENT_ERROR_TOO_LARGE, NULL, "the body is larger than %d bytes",
-                   JSON_BODY_SIZE_MAX);
+  agent_set_error (error, AGENT_ERROR_TOO_LARGE, NULL,
+                   "the body is larger than %" G_GOFFSET_FORMAT " bytes", length_max);
 }
 
 static gboolean
 check_body_headers (const Route         *route,
                     SoupMessageHeaders  *headers,
+                    goffset              length_max,
                     GError             **error)
 {
   const char *type = soup_message_headers_get_content_type (headers, NULL);
@@ -116,8 +122,8 @@ check_body_headers (const Route         *route,
 
   if ((route->flags & ROUTE_TAKES_BODY) == 0)
     agent_set_error (error, AGENT_ERROR_INVALID, NULL, "this request has no body");
-  else if (soup_message_headers_get_content_length (headers) > JSON_BODY_SIZE_MAX)
-    set_too_large (error);
+  else if (soup_message_headers_get_content_length (headers) > length_max)
+    set_too_large (length_max, error);
   else if (type == NULL || g_ascii_strcasecmp (type, "application/json") != 0)
     agent_set_error (error, AGENT_ERROR_INVALID,
                      "Send the header \"Content-Type: application/json\".",
@@ -148,11 +154,11 @@ got_chunk (SoupServerMessage *message,
   Arrival *arrival = user_data;
 
   arrival->length += (goffset) g_bytes_get_size (chunk);
-  if (arrival->length > JSON_BODY_SIZE_MAX && soup_server_message_get_status (message) == 0)
+  if (arrival->length > arrival->length_max && soup_server_message_get_status (message) == 0)
     {
       g_autoptr (GError) error = NULL;
 
-      set_too_large (&error);
+      set_too_large (arrival->length_max, &error);
       soup_message_body_truncate (soup_server_message_get_request_body (message));
       refuse (message, g_steal_pointer (&error));
     }
@@ -174,6 +180,7 @@ handle_headers (SoupServer        *soup,
   g_autofree char *token = NULL;
   g_autoptr (GError) no_route = NULL;
   g_autoptr (GError) error = NULL;
+  Arrival *arrival = g_object_get_data (G_OBJECT (message), ARRIVAL);
   const Route *route;
   gboolean is_public;
 
@@ -189,8 +196,12 @@ handle_headers (SoupServer        *soup,
     }
   else if (!check_version (message, route))
     refuse (message, NULL);
-  else if (!check_body_headers (route, headers, &error))
-    refuse (message, g_steal_pointer (&error));
+  else
+    {
+      arrival->length_max = token != NULL ? STRANGER_MAX : JSON_BODY_SIZE_MAX;
+      if (!check_body_headers (route, headers, arrival->length_max, &error))
+        refuse (message, g_steal_pointer (&error));
+    }
 }
 
 /* --- behind the body --- */
@@ -206,6 +217,14 @@ enter (Request *request)
     request_answer_error (request, g_steal_pointer (&error));
 }
 
+static AccessLevel
+get_level (const Route *route)
+{
+  return (route->flags & ROUTE_ADMIN) != 0       ? ACCESS_ADMINISTER
+         : g_str_equal (route->method, "GET") ? ACCESS_LOOK
+                                              : ACCESS_ACT;
+}
+
 static void
 caller_identified (GObject      *source,
                    GAsyncResult *result,
@@ -218,7 +237,7 @@ caller_identified (GObject      *source,
   if (user == NULL)
     {
       access_challenge (request_get_message (request), error);
-      request_answer_error (request, g_steal_pointer (&error));
+      request_refuse (request, g_steal_pointer (&error));
       return;
     }
   request_set_user (request, user);
@@ -249,10 +268,10 @@ handle_request (SoupServer        *soup,
   request = request_new (message, self->operations, self->waiting, route, g_steal_pointer (&names),
                          query);
   if (!access_check (self->access, message, (route->flags & ROUTE_PUBLIC) != 0, &token, &error))
-    request_answer_error (request, g_steal_pointer (&error));
+    request_refuse (request, g_steal_pointer (&error));
   else if (token != NULL)
-    access_identify_async (self->access, token, request_get_cancellable (request),
-                           caller_identified, request);
+    access_identify_async (self->access, token, get_level (route),
+                           request_get_cancellable (request), caller_identified, request);
   else
     enter (request);
 }
@@ -260,8 +279,7 @@ handle_request (SoupServer        *soup,
 /* --- connections --- */
 
 static void
-arrival_free (gpointer  data,
-              GClosure *closure)
+arrival_free (gpointer data)
 {
   Arrival *arrival = data;
 
@@ -280,7 +298,9 @@ request_started (SoupServer        *soup,
   Arrival *arrival = g_new0 (Arrival, 1);
 
   arrival->connections = g_rc_box_acquire (self->connections);
-  g_signal_connect_data (message, "got-chunk", G_CALLBACK (got_chunk), arrival, arrival_free, 0);
+  arrival->length_max = JSON_BODY_SIZE_MAX;
+  g_object_set_data_full (G_OBJECT (message), ARRIVAL, arrival, arrival_free);
+  g_signal_connect (message, "got-chunk", G_CALLBACK (got_chunk), arrival);
   if (++*self->connections > CONNECTIONS_MAX)
     g_socket_shutdown (socket, TRUE, TRUE, NULL);
 

@@ -44,6 +44,8 @@ typedef struct
   guint64 dev;
   guint64 ino;
   char   *format;               /* "qcow2" or "raw" */
+  gint64  size;                 /* bytes, and time of change, when it was frozen: what differs is */
+  gint64  mtime_ns;             /* not read; 0: not known */
 } ImageLayer;
 
 ImageLayer  *image_layer_new     (const char *path, guint64 dev, guint64 ino, const char *format);
