@@ -236,8 +236,11 @@ backup_job_new (Operation *operation, gpointer environment, GError **error)
   self->n_records = self->uploads->len;
   self->facts = g_new0 (DiskFacts, self->disks->len);
   /* A stop that a pivot was about to order, when we died. */
-  self->halted = self->may_halt && self->was_running;
+  self->halted = self->may_halt;
   self->folding = g_new0 (FoldState, self->disks->len);
+  for (guint i = 0; i < self->disks->len; i++)
+    if (((DiskPlan *) g_ptr_array_index (self->disks, i))->folded)
+      self->folding[i] = FOLD_DONE;
   g_ptr_array_set_size (self->sources, (int) self->uploads->len);
   self->same_process = TRUE;
   self->point = POINT_NOT_TAKEN;

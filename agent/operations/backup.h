@@ -59,7 +59,7 @@ typedef struct
   gboolean    frozen;           /* the point was taken with filesystems frozen */
   gboolean    released;         /* the window is over: the guest runs and is thawed as before */
   gboolean    folds;            /* the overlays are folded back in the end */
-  gboolean    may_halt;         /* from here on a stop may be ours; @was_running is as of then */
+  gboolean    may_halt;         /* from here on a stop may be ours, of a guest that ran */
   LatePolicy  late_policy;
   gint64      deadline_s;       /* until an overlay is late */
   gint64      attempt;          /* of the uploads */
@@ -80,32 +80,32 @@ extern const Workflow quick_backup_workflow;
 extern const Workflow full_image_workflow;
 
 /* The operation's plan, from which a workflow makes its job. */
-Backup *backup_new       (void);
-char        *backup_dup_boot_id (void);
-void         backup_free      (Backup *self);
+Backup  *backup_new              (void);
+char    *backup_dup_boot_id      (void);
+void     backup_free             (Backup *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Backup, backup_free)
-void         backup_save_plan (const Backup *self, JsonObject *plan);
-gboolean     backup_load_plan (Backup *self, JsonObject *plan,
-                                     GError **error) G_GNUC_WARN_UNUSED_RESULT;
+void     backup_save_plan        (const Backup *self, JsonObject *plan);
+gboolean backup_load_plan        (Backup *self, JsonObject *plan,
+                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-gpointer     backup_job_new      (Operation *operation, gpointer environment, GError **error);
-void         backup_job_free     (gpointer job);
+gpointer backup_job_new          (Operation *operation, gpointer environment, GError **error);
+void     backup_job_free         (gpointer job);
 
-/* What a plan has use for; the steps that are passed over else. */
-gboolean     backup_needs_stop   (Backup *self);
-gboolean     backup_has_jobs     (gpointer job);
-gboolean     backup_adopts       (gpointer job);
-gboolean     backup_publishes_early  (gpointer job);
-gboolean     backup_requires_quiesce (gpointer job);
-gboolean     backup_uploads      (gpointer job);
-gboolean     backup_uploads_full (gpointer job);
+/* What a plan has use for; steps are passed over else. */
+gboolean backup_needs_stop       (Backup *self);
+gboolean backup_has_jobs         (gpointer job);
+gboolean backup_adopts           (gpointer job);
+gboolean backup_publishes_early  (gpointer job);
+gboolean backup_requires_quiesce (gpointer job);
+gboolean backup_uploads          (gpointer job);
+gboolean backup_uploads_full     (gpointer job);
 
-gboolean     backup_guest_is_gone   (Backup *job);      /* point-facts.c */
-gboolean     backup_is_same_process (Backup *job);
+gboolean backup_guest_is_gone    (Backup *job);         /* point-facts.c */
+gboolean backup_is_same_process  (Backup *job);
 
 /* What a finished step was: its task is given back. */
-void backup_step_done   (GTask *step);
-void backup_step_failed (GTask *step, GError *error);
+void     backup_step_done        (GTask *step);
+void     backup_step_failed      (GTask *step, GError *error);
 
 /* The link to the QEMU process that the plan was made for; AGENT_ERROR_UNAVAILABLE when another
  * one, or none, is there by now. (transfer none) */
@@ -113,43 +113,5 @@ QmpClient *backup_client (Backup *job, GError **error) G_GNUC_WARN_UNUSED_RESULT
 
 /* The overlay of a disk is on top now. */
 void backup_note_overlay (Backup *job, guint index);
-
-/* The steps, each in the file of its kind. */
-void backup_end_jobs       (GTask *step, gpointer job);   /* point-jobs.c */
-void backup_create_files   (GTask *step, gpointer job);   /* point-files.c */
-void backup_publish_early  (GTask *step, gpointer job);
-void backup_settle_caches  (GTask *step, gpointer job);
-void backup_publish_late   (GTask *step, gpointer job);
-void backup_look_again     (GTask *step, gpointer job);   /* point-look.c */
-void backup_adopt_names    (GTask *step, gpointer job);   /* point-nodes.c */
-void backup_open_overlays  (GTask *step, gpointer job);
-void backup_take_point     (GTask *step, gpointer job);
-void backup_rename_layers  (GTask *step, gpointer job);
-void backup_swap_disks     (GTask *step, gpointer job);   /* point-swap.c */
-void backup_freeze         (GTask *step, gpointer job);   /* point-pause.c */
-void backup_stop           (GTask *step, gpointer job);
-void backup_cont           (GTask *step, gpointer job);
-void backup_thaw           (GTask *step, gpointer job);
-void backup_check_quiesce  (GTask *step, gpointer job);
-void backup_record_point   (GTask *step, gpointer job);   /* point-record.c */
-void backup_create_images  (GTask *step, gpointer job);   /* upload.c */
-void backup_open_sources   (GTask *step, gpointer job);   /* sources.c */
-void backup_close_sources  (GTask *step, Backup *job);
-void backup_upload         (GTask *step, gpointer job);   /* upload.c */
-void backup_delete_images  (GTask *step, gpointer job);
-void backup_withdraw       (GTask *step, gpointer job);   /* withdraw.c */
-void backup_commit_back    (GTask *step, gpointer job);   /* fold-commit.c */
-void backup_pivot          (GTask *step, gpointer job);   /* fold-pivot.c */
-void backup_go_on          (GTask *step, gpointer job);   /* fold-pause.c */
-void backup_speed_up       (GTask *step, gpointer job);
-void backup_delete_overlays (GTask *step, gpointer job);  /* fold-files.c */
-
-void     backup_gather_facts (GTask *step, gpointer job);     /* point-facts.c */
-
-/* Pure: what becomes of a backup that a death of ours has cut off. */
-Recovery quick_backup_decide (gpointer job, const char *last_step, gboolean ended);
-Recovery full_image_decide   (gpointer job, const char *last_step, gboolean ended);
-/* The part that both have: the point's. */
-Recovery backup_decide_point (Backup *job, const char *last_step, gboolean ended);
 
 G_END_DECLS

@@ -87,24 +87,30 @@ set_member (const Field *field, gpointer member, JsonNode *value)
  * @fields: the struct's members
  * @base: (out caller-allocates): the struct, all zero; partly filled on failure
  * @json: what fields_to_json() made
- * @error: return location: AGENT_ERROR_INTERNAL when a member is missing or of another type
+ * @error: return location: AGENT_ERROR_INTERNAL when it is no object, or a member is of another
+ *   type; one that is missing stays zero
  *
- * Returns: whether all members were there
+ * Returns: whether it could be read
  */
 gboolean
 fields_from_json (const Field *fields, gpointer base, JsonNode *json, GError **error)
 {
   JsonObject *object = JSON_NODE_HOLDS_OBJECT (json) ? json_node_get_object (json) : NULL;
 
+  if (object == NULL)
+    {
+      agent_set_error (error, AGENT_ERROR_INTERNAL, NULL, "the journal's plan is no object");
+      return FALSE;
+    }
   for (const Field *field = fields; field->name != NULL; field++)
     {
-      JsonNode *value = object != NULL ? json_object_get_member (object, field->name) : NULL;
+      JsonNode *value = json_object_get_member (object, field->name);
 
-      if (value == NULL || !set_member (field, G_STRUCT_MEMBER_P (base, field->offset), value))
+      /* A plan of a version before this one does not have all that there is now. */
+      if (value != NULL && !set_member (field, G_STRUCT_MEMBER_P (base, field->offset), value))
         {
           agent_set_error (error, AGENT_ERROR_INTERNAL, NULL,
-                           "the journal's plan lacks \"%s\", or holds something else there",
-                           field->name);
+                           "the journal's plan holds no fit \"%s\"", field->name);
           return FALSE;
         }
     }

@@ -25,8 +25,8 @@ typedef struct
 #define FIELD(struct_type, member, type) { #member, type, G_STRUCT_OFFSET (struct_type, member) }
 
 JsonNode *fields_to_json   (const Field *fields, gconstpointer base) G_GNUC_WARN_UNUSED_RESULT;
-/* Fills the struct at @base, which is all zero. AGENT_ERROR_INTERNAL names the member that is
- * wrong. */
+/* Fills the struct at @base, which is all zero, with the members that are there.
+ * AGENT_ERROR_INTERNAL names the one that is wrong. */
 gboolean  fields_from_json (const Field *fields, gpointer base, JsonNode *json,
                             GError **error) G_GNUC_WARN_UNUSED_RESULT;
 

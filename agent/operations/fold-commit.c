@@ -4,6 +4,7 @@
  * in the layer and only what the guest writes meanwhile follows. It begins by looking, so that it
  * can be begun again at any moment. */
 
+#include "backup-steps.h"
 #include "fold.h"
 
 #include <core/error.h>
@@ -41,11 +42,9 @@ commit_finish (Commit *self, GError *error)
 
   stop_watching (self);
   /* For who finds the guest stopped later, and has to know whether by us. */
-  if (error == NULL && !job->may_halt && job->guest != NULL)
-    {
-      job->was_running = g_strcmp0 (guest_get_run_state (job->guest), "running") == 0;
-      job->may_halt = job->late_policy == LATE_STOP;
-    }
+  if (error == NULL && job->guest != NULL && job->late_policy == LATE_STOP)
+    job->may_halt = job->may_halt
+                    || g_strcmp0 (guest_get_run_state (job->guest), "running") == 0;
   backup_save_plan (job, operation_get_plan (job->operation));
   if (error == NULL)
     backup_step_done (self->step);
@@ -307,6 +306,13 @@ backup_commit_back (GTask *step, gpointer user_data)
   if (!fold_is_due (job))
     {
       backup_step_done (step);
+      return;
+    }
+  /* A guest that still stands for the point is first let go. */
+  if (!job->released)
+    {
+      backup_step_failed (step, agent_error_new (AGENT_ERROR_UNAVAILABLE, NULL,
+                                                 "the guest is not let go of yet"));
       return;
     }
   self = g_new0 (Commit, 1);

@@ -3,6 +3,7 @@
 /* Knows what folding back does to names and files: the published name moves to the layer while the
  * guest's writes are held, and an overlay that nobody needs any more goes. */
 
+#include "backup-steps.h"
 #include "fold.h"
 
 #include <core/error.h>
@@ -138,8 +139,10 @@ tell_folded (Backup *job)
       JsonObject *object = json_array_get_object_element (told, i);
 
       json_object_set_boolean_member (object, "folded", disk->folded);
-      if (disk->folded)
-        json_object_remove_member (object, "overlay");
+      if (!disk->folded)
+        continue;
+      json_object_remove_member (object, "overlay");
+      json_object_remove_member (object, "kept");
     }
 }
 
@@ -183,6 +186,8 @@ record_kept (Backup *job, GError **error)
   return TRUE;
 }
 
+/* Gone already is as good: a death of ours may have come just after it went. But only where the
+ * name leads to the layer; a folder that was moved away looks the same. */
 static gboolean
 remove_overlay (DiskPlan *disk, GError **error)
 {
@@ -190,28 +195,26 @@ remove_overlay (DiskPlan *disk, GError **error)
   FileFacts overlay = { 0 };
   FoldFacts facts = { 0 };
   gboolean in_use = FALSE;
+  gboolean is_there = files_look (disk->overlay, &overlay, &problem);
 
-  /* A death of ours may have come just after it went. */
-  if (!files_look (disk->overlay, &overlay, &problem) && problem == NULL)
-    {
-      disk->folded = TRUE;
-      return TRUE;
-    }
   if (problem != NULL)
     {
       g_propagate_error (error, g_steal_pointer (&problem));
       return FALSE;
     }
-  if (!fold_look_at_name (disk, &facts, error) || !files_in_use (disk->overlay, &in_use, error))
+  if (!fold_look_at_name (disk, &facts, error)
+      || (is_there && !files_in_use (disk->overlay, &in_use, error)))
     return FALSE;
-  if (facts.name_on_overlay || in_use)
+  if (in_use || facts.name_on_overlay || (!is_there && !facts.name_on_layer))
     {
-      agent_set_error (error, AGENT_ERROR_CONFLICT, NULL, "%s is still %s", disk->overlay,
-                       in_use ? "open somewhere" : "what the guest would be started from");
+      agent_set_error (error, AGENT_ERROR_CONFLICT, NULL, "%s %s", disk->overlay,
+                       in_use ? "is still open somewhere"
+                       : is_there ? "is still what the guest would be started from"
+                       : "is gone, and so is the name of the disk");
       return FALSE;
     }
-  disk->folded = files_remove (disk->overlay, (guint64) disk->overlay_dev,
-                               (guint64) disk->overlay_ino, error);
+  disk->folded = !is_there || files_remove (disk->overlay, (guint64) disk->overlay_dev,
+                                            (guint64) disk->overlay_ino, error);
   return disk->folded;
 }
 
@@ -222,11 +225,14 @@ remove_in_thread (GTask *task, gpointer source, gpointer task_data, GCancellable
   GError *error = NULL;
 
   for (guint i = 0; i < job->disks->len; i++)
-    if (job->folding[i] == FOLD_DONE && !remove_overlay (g_ptr_array_index (job->disks, i), &error))
-      {
-        g_task_return_error (task, error);
-        return;
-      }
+    {
+      DiskPlan *disk = g_ptr_array_index (job->disks, i);
+
+      if (job->folding[i] != FOLD_DONE || disk->folded || remove_overlay (disk, &error))
+        continue;
+      g_task_return_error (task, error);
+      return;
+    }
   g_task_return_boolean (task, TRUE);
 }
 

@@ -3,6 +3,7 @@
 /* Knows how a guest is helped to let its overlay be folded back, and given back its freedom: its
  * writes are limited for a while, or its CPUs were stopped for the pivot. */
 
+#include "backup-steps.h"
 #include "fold.h"
 
 #include <core/error.h>

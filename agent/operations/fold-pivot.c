@@ -4,6 +4,7 @@
  * complete, a commit stands `pending` as soon as both are the same, and the guest's writes are
  * held: then the published name is moved, and only then the commit is let go on. */
 
+#include "backup-steps.h"
 #include "fold.h"
 
 #include <core/error.h>

@@ -2,44 +2,43 @@
 
 /* Knows a full image from end to end: freeze the disks at one point, stream what is frozen as
  * standalone images while the guest runs on, then fold the overlays back, so that disk and chain
- * are as before. The steps themselves are in the files that backup.h names. */
+ * are as before. The steps themselves are in the files that backup-steps.h names. */
 
-#include "backup.h"
+#include "backup-steps.h"
 
 /* The images' records come first: a client that is given an id finds it, and a store that is away
  * costs the guest nothing. From "commit-back" on, all is done whatever became of the upload: the
  * guest gets its disk back. While "pivot" waits for the published name the guest's I/O stands
  * still, so it is held with its pause. */
 static const Step full_image_steps[] = {
-  /* name               starts                  when             cleans up after  held   needed
-   * if */
-  { "create-images",    backup_create_images,   STEP_FORWARD,    NULL,            FALSE, NULL },
-  { "end-jobs",         backup_end_jobs,        STEP_FORWARD,    NULL,            FALSE, backup_has_jobs },
-  { "create-files",     backup_create_files,    STEP_FORWARD,    NULL,            FALSE, NULL },
-  { "adopt-names",      backup_adopt_names,     STEP_FORWARD,    NULL,            TRUE,  backup_adopts },
-  { "open-overlays",    backup_open_overlays,   STEP_FORWARD,    NULL,            FALSE, NULL },
-  { "look-again",       backup_look_again,      STEP_FORWARD,    NULL,            FALSE, NULL },
-  { "publish-early",    backup_publish_early,   STEP_FORWARD,    NULL,            FALSE, backup_publishes_early },
-  { "settle-caches",    backup_settle_caches,   STEP_FORWARD,    NULL,            TRUE,  NULL },
-  { "freeze",           backup_freeze,          STEP_FORWARD,    NULL,            TRUE,  NULL },
-  { "stop",             backup_stop,            STEP_FORWARD,    NULL,            TRUE,  NULL },
-  { "take-point",       backup_take_point,      STEP_FORWARD,    NULL,            TRUE,  NULL },
-  { "swap-disks",       backup_swap_disks,      STEP_FORWARD,    NULL,            TRUE,  NULL },
-  { "rename-layers",    backup_rename_layers,   STEP_ALWAYS,     "take-point",    TRUE,  NULL },
-  { "publish-late",     backup_publish_late,    STEP_ALWAYS,     "take-point",    TRUE,  NULL },
-  { "cont",             backup_cont,            STEP_ALWAYS,     "stop",          TRUE,  NULL },
-  { "thaw",             backup_thaw,            STEP_ALWAYS,     "freeze",        TRUE,  NULL },
-  { "record-point",     backup_record_point,    STEP_ALWAYS,     "take-point",    FALSE, NULL },
-  { "check-quiesce",    backup_check_quiesce,   STEP_FORWARD,    NULL,            FALSE, backup_requires_quiesce },
-  { "open-sources",     backup_open_sources,    STEP_FORWARD,    NULL,            FALSE, NULL },
-  { "upload",           backup_upload,          STEP_FORWARD,    NULL,            FALSE, NULL },
-  { "commit-back",      backup_commit_back,     STEP_ALWAYS,     "take-point",    FALSE, NULL },
-  { "pivot",            backup_pivot,           STEP_ALWAYS,     "take-point",    TRUE,  NULL },
-  { "go-on",            backup_go_on,           STEP_ALWAYS,     "take-point",    TRUE,  NULL },
-  { "speed-up",         backup_speed_up,        STEP_ALWAYS,     "take-point",    FALSE, NULL },
-  { "delete-overlays",  backup_delete_overlays, STEP_ALWAYS,     "take-point",    FALSE, NULL },
-  { "delete-images",    backup_delete_images,   STEP_ON_FAILURE, "create-images", FALSE, NULL },
-  { "withdraw",         backup_withdraw,        STEP_ON_FAILURE, "create-files",  FALSE, NULL },
+  /* name              starts                  when             cleans up after  held   needed if */
+  { "create-images",   backup_create_images,   STEP_FORWARD,    NULL,            FALSE, NULL },
+  { "end-jobs",        backup_end_jobs,        STEP_FORWARD,    NULL,            FALSE, backup_has_jobs },
+  { "create-files",    backup_create_files,    STEP_FORWARD,    NULL,            FALSE, NULL },
+  { "adopt-names",     backup_adopt_names,     STEP_FORWARD,    NULL,            TRUE,  backup_adopts },
+  { "open-overlays",   backup_open_overlays,   STEP_FORWARD,    NULL,            FALSE, NULL },
+  { "look-again",      backup_look_again,      STEP_FORWARD,    NULL,            FALSE, NULL },
+  { "publish-early",   backup_publish_early,   STEP_FORWARD,    NULL,            FALSE, backup_publishes_early },
+  { "settle-caches",   backup_settle_caches,   STEP_FORWARD,    NULL,            TRUE,  NULL },
+  { "freeze",          backup_freeze,          STEP_FORWARD,    NULL,            TRUE,  NULL },
+  { "stop",            backup_stop,            STEP_FORWARD,    NULL,            TRUE,  NULL },
+  { "take-point",      backup_take_point,      STEP_FORWARD,    NULL,            TRUE,  NULL },
+  { "swap-disks",      backup_swap_disks,      STEP_FORWARD,    NULL,            TRUE,  NULL },
+  { "rename-layers",   backup_rename_layers,   STEP_ALWAYS,     "take-point",    TRUE,  NULL },
+  { "publish-late",    backup_publish_late,    STEP_ALWAYS,     "take-point",    TRUE,  NULL },
+  { "cont",            backup_cont,            STEP_ALWAYS,     "stop",          TRUE,  NULL },
+  { "thaw",            backup_thaw,            STEP_ALWAYS,     "freeze",        TRUE,  NULL },
+  { "record-point",    backup_record_point,    STEP_ALWAYS,     "take-point",    FALSE, NULL },
+  { "check-quiesce",   backup_check_quiesce,   STEP_FORWARD,    NULL,            FALSE, backup_requires_quiesce },
+  { "open-sources",    backup_open_sources,    STEP_FORWARD,    NULL,            FALSE, NULL },
+  { "upload",          backup_upload,          STEP_FORWARD,    NULL,            FALSE, NULL },
+  { "commit-back",     backup_commit_back,     STEP_ALWAYS,     "take-point",    FALSE, NULL },
+  { "pivot",           backup_pivot,           STEP_ALWAYS,     "take-point",    TRUE,  NULL },
+  { "go-on",           backup_go_on,           STEP_ALWAYS,     "take-point",    TRUE,  NULL },
+  { "speed-up",        backup_speed_up,        STEP_ALWAYS,     "take-point",    FALSE, NULL },
+  { "delete-overlays", backup_delete_overlays, STEP_ALWAYS,     "take-point",    FALSE, NULL },
+  { "delete-images",   backup_delete_images,   STEP_ON_FAILURE, "create-images", FALSE, NULL },
+  { "withdraw",        backup_withdraw,        STEP_ON_FAILURE, "create-files",  FALSE, NULL },
   { NULL }
 };
 

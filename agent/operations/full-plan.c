@@ -13,8 +13,8 @@ check_readable (Disk *disk, const Layer *layer, GError **error)
 {
   if (layer->path == NULL || !layer->known)
     agent_set_error (error, AGENT_ERROR_CONFLICT, "take a quick backup of it instead",
-                     "disk %s: the layer on node %s (driver %s) is no local file or block device: it "
-                     "is not read from here", disk->name, layer->node, layer->driver);
+                     "disk %s: the layer on node %s (driver %s) is no local file or block device: "
+                     "it is not read from here", disk->name, layer->node, layer->driver);
   else if (strcmp (layer->format, "qcow2") != 0 && strcmp (layer->format, "raw") != 0)
     agent_set_error (error, AGENT_ERROR_CONFLICT, "convert it to qcow2",
                      "disk %s: %s is in the format %s; qcow2 and raw layers are read", disk->name,
@@ -37,7 +37,10 @@ is_handed_on (const char *property)
     "img_signature_key_type", "img_signature_certificate_uuid", "cinder_encryption_key_id",
     "cinder_encryption_key_deletion_policy", "block_device_mapping", "bdm_v2", "root_device_name",
     "mappings", "os_hidden", "stores", "direct_url", "locations", "owner_specified.openstack.md5",
-    "owner_specified.openstack.sha256", "owner_specified.openstack.object", NULL
+    "owner_specified.openstack.sha256", "owner_specified.openstack.object",
+    /* What says whose a snapshot is: the base may be one of somebody else's. */
+    "instance_uuid", "owner_id", "user_id", "owner_project_name", "owner_user_name", "boot_roles",
+    NULL
   };
 
   return !g_strv_contains (never, property) && !g_str_has_prefix (property, "os_glance")

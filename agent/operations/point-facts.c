@@ -2,7 +2,7 @@
 
 /* Knows how to find out what became of a point, and what an interrupted quick backup has to do. */
 
-#include "backup.h"
+#include "backup-steps.h"
 
 #include <core/error.h>
 #include <string.h>

@@ -4,7 +4,7 @@
  * name. All of it blocks, so each step is one trip to a worker thread, which alone touches the
  * plans meanwhile. */
 
-#include "backup.h"
+#include "backup-steps.h"
 
 #include <core/error.h>
 #include <disk/qcow2.h>

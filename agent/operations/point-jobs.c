@@ -3,6 +3,7 @@
 /* Knows how leftover block jobs are ended when the caller wants that: cancelled, waited for,
  * dismissed. */
 
+#include "backup-steps.h"
 #include "point-jobs.h"
 
 #include <core/error.h>

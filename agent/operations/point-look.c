@@ -3,7 +3,7 @@
 /* Knows what must not have changed between the plan and the point: somebody else may have resized a
  * disk, or begun to move the guest away, while files were made and jobs were waited for. */
 
-#include "backup.h"
+#include "backup-steps.h"
 
 #include <core/error.h>
 

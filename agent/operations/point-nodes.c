@@ -3,7 +3,7 @@
 /* Knows what a point needs of QEMU's block graph. The recipes, and what happens to those who leave
  * them, are told in the README beside this file. */
 
-#include "backup.h"
+#include "backup-steps.h"
 
 #include <core/error.h>
 

@@ -4,7 +4,7 @@
  * agent, its CPUs by `stop`. The CPUs are stopped only where the name invariant needs it
  * (NAMING_STOP). */
 
-#include "backup.h"
+#include "backup-steps.h"
 
 #include <core/error.h>
 

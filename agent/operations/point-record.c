@@ -2,7 +2,7 @@
 
 /* Knows how a point, once taken, is written down. */
 
-#include "backup.h"
+#include "backup-steps.h"
 
 #include <core/error.h>
 

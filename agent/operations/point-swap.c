@@ -5,7 +5,7 @@
  * layer opened as `disk` onto the overlay over the same layer opened by its name for life. Once
  * in the life of a QEMU process; 7 to 20 ms a disk. */
 
-#include "backup.h"
+#include "backup-steps.h"
 
 #include <core/error.h>
 

@@ -9,7 +9,7 @@
 
 #define NAME_BYTES_MAX 255
 #define METADATA_MAX 128        /* as Nova; image_properties_check() counts ours with them */
-#define METADATA_BYTES_MAX 255
+#define METADATA_LENGTH_MAX 255 /* characters */
 #define DISKS_MAX 256
 #define SECONDS_MAX (24 * 60 * 60)
 
@@ -164,12 +164,13 @@ is_reserved (const char *name)
 {
   static const char *const reserved[] = {
     "checksum", "container_format", "created_at", "deleted", "deleted_at", "direct_url",
-    "disk_format", "file", "id", "locations", "min_disk", "min_ram", "name", "os_hash_algo",
-    "os_hash_value", "os_hidden", "owner", "protected", "schema", "self", "size", "status",
-    "stores", "tags", "updated_at", "virtual_size", "visibility", NULL
+    "disk_format", "file", "hash_algo", "id", "is_public", "locations", "min_disk", "min_ram",
+    "name", "os_hash_algo", "os_hash_value", "os_hidden", "owner", "protected", "schema", "self",
+    "size", "status", "stores", "tags", "updated_at", "virtual_size", "visibility", NULL
   };
 
-  return g_str_has_prefix (name, "qsnapd_") || g_strv_contains (reserved, name);
+  return g_str_has_prefix (name, "qsnapd_") || g_str_has_prefix (name, "os_glance")
+         || g_strv_contains (reserved, name);
 }
 
 static gboolean
@@ -200,12 +201,13 @@ parse_metadata (JsonObject *json, JsonObject **metadata, GError **error)
       const char *name = l->data;
       JsonNode *value = json_object_get_member (object, name);
 
-      if (*name == '\0' || strlen (name) > METADATA_BYTES_MAX || !is_type (value, G_TYPE_STRING)
-          || strlen (json_node_get_string (value)) > METADATA_BYTES_MAX)
+      if (*name == '\0' || g_utf8_strlen (name, -1) > METADATA_LENGTH_MAX
+          || !is_type (value, G_TYPE_STRING)
+          || g_utf8_strlen (json_node_get_string (value), -1) > METADATA_LENGTH_MAX)
         {
           agent_set_error (error, AGENT_ERROR_INVALID, NULL,
-                           "\"metadata\": \"%.40s\" must be a string of at most %d bytes, as its "
-                           "name must", name, METADATA_BYTES_MAX);
+                           "\"metadata\": \"%.40s\" must be a string of at most %d characters, as "
+                           "its name must", name, METADATA_LENGTH_MAX);
           return FALSE;
         }
       if (is_reserved (name))

@@ -3,7 +3,7 @@
 /* Knows when the frozen chains of full images are open for reading: from the map of what is in
  * them, which tells how long the images will be, until their layers are written to again. */
 
-#include "backup.h"
+#include "backup-steps.h"
 
 #include <core/error.h>
 

@@ -3,7 +3,7 @@
 /* Knows how frozen layers become images: all records first, then the bytes, parents before
  * children. What was uploaded whole is in the journal at once and is not sent again. */
 
-#include "backup.h"
+#include "backup-steps.h"
 
 #include <core/error.h>
 #include <string.h>

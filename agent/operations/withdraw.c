@@ -4,7 +4,7 @@
  * and the files say: an overlay that anybody has open stays, and so does the name that leads to
  * it. */
 
-#include "backup.h"
+#include "backup-steps.h"
 
 #include <core/error.h>
 #include <disk/qcow2.h>

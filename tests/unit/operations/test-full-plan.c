@@ -146,6 +146,9 @@ test_properties (Fixture *self, gconstpointer data)
   image_info_set (base, "cinder_encryption_key_id", "never");
   image_info_set (base, "os_glance_importing_to_stores", "never");
   image_info_set (base, "qsnapd_point", "never");
+  image_info_set (base, "owner_id", "somebody else");
+  image_info_set (base, "user_id", "somebody else");
+  image_info_set (base, "instance_uuid", "another guest");
   upload_plan_inherit (upload, base);
   info = describe (upload, "{\"os_type\": \"windows\", \"mine\": \"1\"}");
 
@@ -170,6 +173,9 @@ test_properties (Fixture *self, gconstpointer data)
   g_assert_null (property (info, "img_signature"));
   g_assert_null (property (info, "cinder_encryption_key_id"));
   g_assert_null (property (info, "os_glance_importing_to_stores"));
+  /* The store knows whose it is. */
+  g_assert_null (property (info, "owner_id"));
+  g_assert_null (property (info, "user_id"));
 }
 
 /* A disk's size goes up to whole GiB. */

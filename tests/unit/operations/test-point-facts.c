@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "backup-steps.h"
 #include "model.h"
 #include "point-facts.h"
 

@@ -84,6 +84,9 @@ test_refusals (void)
     { "{\"metadata\": {\"\": \"v\"}}", "must be a string of at most" },
     { "{\"metadata\": {\"qsnapd_parent\": \"v\"}}", "goes by" },
     { "{\"metadata\": {\"os_hidden\": \"true\"}}", "goes by" },
+    { "{\"metadata\": {\"is_public\": \"true\"}}", "goes by" },
+    { "{\"metadata\": {\"hash_algo\": \"md5\"}}", "goes by" },
+    { "{\"metadata\": {\"os_glance_import_task\": \"x\"}}", "goes by" },
     { "{\"end_jobs\": \"yes\"}", "true or false" },
     { "{\"overlay_folder\": \"relative\"}", "absolute path" },
     { "{\"image_ref\": \"not-a-uuid\"}", "UUID" },
@@ -111,6 +114,26 @@ test_long_names (void)
   g_autoptr (GError) error = NULL;
 
   g_assert_cmpstr (request->name, ==, longest);
+  g_assert_null (model_try_request (longer, &error));
+  g_assert_error (error, AGENT_ERROR, AGENT_ERROR_INVALID);
+}
+
+/* Metadata is counted in characters, as Nova counts it. */
+static void
+test_long_metadata (void)
+{
+  g_autoptr (GString) longest = g_string_new (NULL);
+  g_autofree char *fits = NULL;
+  g_autofree char *longer = NULL;
+  g_autoptr (SnapshotRequest) request = NULL;
+  g_autoptr (GError) error = NULL;
+
+  for (guint i = 0; i < 255; i++)
+    g_string_append (longest, "\303\244");
+  fits = g_strdup_printf ("{\"metadata\": {\"k\": \"%s\"}}", longest->str);
+  longer = g_strdup_printf ("{\"metadata\": {\"k\": \"%sx\"}}", longest->str);
+  request = model_request (fits);
+  g_assert_cmpstr (json_object_get_string_member (request->metadata, "k"), ==, longest->str);
   g_assert_null (model_try_request (longer, &error));
   g_assert_error (error, AGENT_ERROR, AGENT_ERROR_INVALID);
 }
@@ -174,6 +197,7 @@ main (int argc, char **argv)
   g_test_add_func ("/snapshot-request/image-refs-of-the-guest", test_image_refs_of_the_guest);
   g_test_add_func ("/snapshot-request/refusals", test_refusals);
   g_test_add_func ("/snapshot-request/long-names", test_long_names);
+  g_test_add_func ("/snapshot-request/long-metadata", test_long_metadata);
   g_test_add_func ("/snapshot-request/image-defaults", test_image_defaults);
   g_test_add_func ("/snapshot-request/image-everything", test_image_everything);
   g_test_add_func ("/snapshot-request/image-refusals", test_image_refusals);
