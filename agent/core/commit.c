@@ -118,7 +118,7 @@ schedule (Engine *self)
 
   g_clear_handle_id (&self->commit_source, g_source_remove);
 
-  if (self->n_windows > 0 && wait_ms > 0)
+  if (self->windows->len > 0 && wait_ms > 0)
     self->commit_source = g_timeout_add_full (G_PRIORITY_DEFAULT, (guint) wait_ms, on_due, self,
                                               NULL);
   else
@@ -132,7 +132,7 @@ on_due (gpointer user_data)
 
   self->commit_source = 0;
 
-  if (self->n_windows > 0 && g_get_monotonic_time () < self->commit_deadline_us)
+  if (self->windows->len > 0 && g_get_monotonic_time () < self->commit_deadline_us)
     schedule (self);
   else
     flush (self);
@@ -141,17 +141,9 @@ on_due (gpointer user_data)
 }
 
 void
-engine_open_window (Engine *self)
+engine_flush_commits (Engine *self)
 {
-  self->n_windows++;
-}
-
-void
-engine_close_window (Engine *self)
-{
-  self->n_windows--;
-
-  if (self->n_windows == 0 && self->commits->len > 0)
+  if (self->commits->len > 0)
     schedule (self);
 }
 

@@ -29,7 +29,8 @@ struct _Engine
   GPtrArray  *commits;          /* waiting for the next transaction */
   guint       commit_source;
   gint64      commit_deadline_us;
-  guint       n_windows;        /* guests that stand still now */
+  GPtrArray  *windows;          /* of Run: whose guests stand still now; not owned */
+  GPtrArray  *waiting;          /* of Run: whose guests do so for another operation; not owned */
 };
 
 /* claim.c */
@@ -44,9 +45,8 @@ typedef void (*CommitFunc)  (gpointer user_data, const GError *error);
 void        engine_commit   (Engine *self, Operation *operation, OperationState state,
                              GArray *announced, CommitFunc func, gpointer user_data);
 void        commit_free     (Commit *commit);
-/* While a guest stands still. */
-void        engine_open_window  (Engine *self);
-void        engine_close_window (Engine *self);
+/* The last guest goes on: what has waited for that is written. */
+void        engine_flush_commits (Engine *self);
 /* The same at once, for one that is at rest. */
 gboolean    engine_write    (Engine *self, Operation *operation, GError **error)
                              G_GNUC_WARN_UNUSED_RESULT;
@@ -60,13 +60,17 @@ typedef struct
   gpointer        job;          /* (nullable): made when a step needs it */
 
   gboolean        cleaning;
-  gboolean        in_window;    /* held steps run: the guest stands still */
   int             at;           /* the step that runs, or is about to */
   gboolean       *tried;        /* for each step: has run in this cleaning */
   GArray         *announced;    /* positions, in the journal as begun */
   GError         *step_error;   /* (nullable): how the step that just ended did */
   GError         *left;         /* (nullable): the first cleaning step that failed */
 } Run;
+
+/* windows.c: a guest stands still for one operation at a time. FALSE: for another one now; then
+ * run_start() is called again when that is over. */
+gboolean    window_enter    (Run *run);
+void        window_leave    (Run *run);
 
 /* run.c */
 Run        *run_new         (Engine *engine, Operation *operation);

@@ -27,6 +27,8 @@ engine_finalize (GObject *object)
   g_ptr_array_unref (self->operations);
   g_ptr_array_unref (self->commits);
   g_ptr_array_unref (self->claims);
+  g_ptr_array_unref (self->windows);
+  g_ptr_array_unref (self->waiting);
   g_hash_table_unref (self->kinds);
   g_object_unref (self->journal);
 
@@ -57,6 +59,8 @@ engine_init (Engine *self)
   self->by_id = g_hash_table_new (g_str_hash, g_str_equal);
   self->by_key = g_hash_table_new (g_str_hash, g_str_equal);
   self->claims = g_ptr_array_new ();
+  self->windows = g_ptr_array_new ();
+  self->waiting = g_ptr_array_new ();
   self->commits = g_ptr_array_new_with_free_func ((GDestroyNotify) commit_free);
 }
 
@@ -423,5 +427,5 @@ engine_is_idle (Engine *self)
 gboolean
 engine_is_holding (Engine *self)
 {
-  return self->n_windows > 0;
+  return self->windows->len > 0;
 }

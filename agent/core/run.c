@@ -128,18 +128,6 @@ run_new (Engine    *engine,
   return self;
 }
 
-static void
-set_window (Run      *self,
-            gboolean  open)
-{
-  if (open && !self->in_window)
-    engine_open_window (self->engine);
-  else if (!open && self->in_window)
-    engine_close_window (self->engine);
-
-  self->in_window = open;
-}
-
 void
 run_free (Run *self)
 {
@@ -432,7 +420,7 @@ step_over (gpointer user_data)
     }
   else
     {
-      set_window (self, FALSE);
+      window_leave (self);
 
       if (self->left != NULL && !self->cleaning)
         engine_commit (self->engine, self->operation, OPERATION_RUNNING, NULL, on_left_open, self);
@@ -465,7 +453,9 @@ run_start (Run *self)
   gboolean stoppable = step->when == STEP_FORWARD && !step->held;
   GTask *task;
 
-  set_window (self, step->held);
+  if (step->held && !window_enter (self))
+    return;
+
   record->state = STEP_BEGUN;
   record->begun_us = g_get_real_time ();
   record->ended_us = 0;

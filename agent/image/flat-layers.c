@@ -228,9 +228,10 @@ flat_layers_can_share (GPtrArray *self)
  * @self: (element-type FlatLayer): a chain that was read
  * @error: AGENT_ERROR_CONFLICT names the layer that has changed
  *
- * Blocks.
+ * Blocks. Where QEMU's locks are held they are proof enough; a file may be touched by who does not
+ * write to it.
  *
- * Returns: whether all files are as they were when they were opened
+ * Returns: whether all files that are read against the locks are as they were when they were opened
  */
 gboolean
 flat_layers_check (GPtrArray *self,
@@ -241,7 +242,7 @@ flat_layers_check (GPtrArray *self,
       FlatLayer *layer = self->pdata[i];
       struct stat st;
 
-      if (layer->is_device
+      if (!layer->is_shared
           || (fstat (layer->watched, &st) == 0 && (guint64) st.st_size == layer->size
               && mtime_ns_of (&st) == layer->mtime_ns))
         continue;

@@ -25,7 +25,7 @@ void       flat_layer_free        (FlatLayer *self);
  * into it was called off, and writes to it no more: then flat_layers_check() is what tells. */
 GPtrArray *flat_layers_open       (GPtrArray *layers, gboolean shared,
                                    GError **error) G_GNUC_WARN_UNUSED_RESULT;
-/* Whether nobody has written to the files, as far as they tell; devices tell nothing. */
+/* Whether nobody has written to the files that are shared. */
 gboolean   flat_layers_check      (GPtrArray *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 gboolean   flat_layers_can_share  (GPtrArray *self);
 

@@ -19,6 +19,7 @@ static const Field plan_fields[] = {
   FIELD (Backup, boot_id, FIELD_STRING),
   FIELD (Backup, point_us, FIELD_INT64),
   FIELD (Backup, frozen, FIELD_BOOLEAN),
+  FIELD (Backup, gone_on, FIELD_BOOLEAN),
   FIELD (Backup, released, FIELD_BOOLEAN),
   FIELD (Backup, folds, FIELD_BOOLEAN),
   FIELD (Backup, late_policy, FIELD_ENUM),

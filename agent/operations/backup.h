@@ -57,6 +57,7 @@ typedef struct
   char       *boot_id;          /* the host's start since which device numbers hold */
   gint64      point_us;         /* when the point was taken; 0 before */
   gboolean    frozen;           /* the point was taken with filesystems frozen */
+  gboolean    gone_on;          /* it was not stopped for the point, or its CPUs go on */
   gboolean    released;         /* the window is over: the guest runs and is thawed as before */
   gboolean    folds;            /* the overlays are folded back in the end */
   gboolean    may_halt;         /* from here on a stop may be ours, of a guest that ran */

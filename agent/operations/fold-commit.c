@@ -309,7 +309,7 @@ backup_commit_back (GTask *step, gpointer user_data)
       return;
     }
   /* A guest that still stands for the point is first let go. */
-  if (!job->released)
+  if (!job->gone_on)
     {
       backup_step_failed (step, agent_error_new (AGENT_ERROR_UNAVAILABLE, NULL,
                                                  "the guest is not let go of yet"));

@@ -175,6 +175,8 @@ record_kept (Backup *job, GError **error)
     return TRUE;
   if (!points_record (journal, job, error))
     return FALSE;
+  json_object_set_string_member (operation_get_result (job->operation), "point",
+                                 operation_get_id (job->operation));
   for (guint i = 0; i < job->uploads->len; i++)
     {
       const UploadPlan *upload = g_ptr_array_index (job->uploads, i);
@@ -269,7 +271,7 @@ check_graph (Backup *job, Inspection *inspection, GError **error)
       g_autofree char *id = fold_job_id (job, i);
       FoldFacts facts = fold_facts_judge (disk, inspection->disks, inspection->jobs, id);
 
-      if (job->folding[i] != FOLD_DONE || !facts.overlay_open)
+      if (job->folding[i] != FOLD_DONE || disk->folded || !facts.overlay_open)
         continue;
       agent_set_error (error, AGENT_ERROR_GUEST, "it is tried again",
                        "disk %s: its commit has ended, and QEMU still has %s in the chain",

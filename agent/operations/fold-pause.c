@@ -21,14 +21,12 @@ typedef struct
   Backup    *job;
   guint      index;
   gboolean   on;
-  char      *root;              /* the node that the disk's device is on */
   char      *device;            /* as block_set_io_throttle takes it */
 } Throttle;
 
 static void
 throttle_free (Throttle *self)
 {
-  g_free (self->root);
   g_free (self->device);
   g_free (self);
 }
@@ -112,6 +110,15 @@ find_inserted (JsonNode *reply, const char *device)
 }
 
 static void
+set_limits (GTask *task, QmpClient *client)
+{
+  Throttle *self = g_task_get_task_data (task);
+
+  qmp_client_execute_async (client, "block_set_io_throttle", limits (self->device, self->on),
+                            GUEST_COMMAND_DEADLINE_MS, NULL, on_limited, g_object_ref (task));
+}
+
+static void
 on_limits (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   g_autoptr (GTask) task = user_data;
@@ -134,9 +141,13 @@ on_limits (GObject *source, GAsyncResult *result, gpointer user_data)
   else if (!self->on && (inserted == NULL || !has_our_limits (inserted)))
     g_task_return_boolean (task, TRUE);
   else
-    qmp_client_execute_async (QMP_CLIENT (source), "block_set_io_throttle",
-                              limits (self->device, self->on), GUEST_COMMAND_DEADLINE_MS, NULL,
-                              on_limited, g_object_ref (task));
+    {
+      DiskPlan *plan = g_ptr_array_index (self->job->disks, self->index);
+
+      if (self->on && plan->limited_device == NULL)
+        plan->limited_device = g_strdup (self->device);
+      set_limits (task, QMP_CLIENT (source));
+    }
 }
 
 static char *
@@ -159,7 +170,7 @@ on_inspected (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   g_autoptr (GTask) task = user_data;
   Throttle *self = g_task_get_task_data (task);
-  const DiskPlan *plan = g_ptr_array_index (self->job->disks, self->index);
+  DiskPlan *plan = g_ptr_array_index (self->job->disks, self->index);
   g_autoptr (Inspection) inspection = NULL;
   GError *error = NULL;
   Disk *disk;
@@ -167,7 +178,9 @@ on_inspected (GObject *source, GAsyncResult *result, gpointer user_data)
 
   inspection = inspect_finish (result, &error);
   disk = inspection != NULL ? fold_find_disk (plan, inspection->disks) : NULL;
-  if (disk != NULL)
+  if (plan->limited_device != NULL)
+    self->device = g_strdup (plan->limited_device);
+  else if (disk != NULL)
     self->device = find_device (inspection->graph, disk->root);
   if (inspection != NULL)
     client = guest_require_client (self->job->guest, &error);

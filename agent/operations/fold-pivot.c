@@ -12,6 +12,7 @@
 #include "guest-errors.h"
 
 #define PATIENCE_MS 2000        /* for a guest that writes on */
+#define LEAST_MS    250         /* for each disk of a guest that has stood still for long enough */
 #define HELP_MS     10000       /* for one that is held still (the most that it is), or throttled */
 
 typedef struct
@@ -86,15 +87,14 @@ fail (Pivot *self, GError *error)
     pivot_finish (self, error);
 }
 
-/* How long to wait for a disk now, in milliseconds: of all of them together the guest stands still
- * no longer than HELP_MS. */
+/* How long to wait for a disk now, in milliseconds. The guest stands still once for all of them. */
 static guint
 patience_ms (Pivot *self)
 {
   gint64 halted_ms = (g_get_monotonic_time () - self->halted_us) / 1000;
 
   if (self->halted_us != 0)
-    return (guint) CLAMP (HELP_MS - halted_ms, 1, HELP_MS);
+    return (guint) CLAMP (HELP_MS - halted_ms, LEAST_MS, HELP_MS);
   return self->helped ? HELP_MS : PATIENCE_MS;
 }
 
@@ -148,7 +148,7 @@ help (Pivot *self)
   else if (job->late_policy == LATE_STOP)
     {
       /* A disk before may have had it stopped already. */
-      if (!job->halted)
+      if (self->halted_us == 0)
         self->halted_us = g_get_monotonic_time ();
       job->halted = job->halted || g_strcmp0 (guest_get_run_state (job->guest), "running") == 0;
       qmp_client_execute_async (client, "stop", NULL, GUEST_COMMAND_DEADLINE_MS, NULL, on_stopped,
@@ -291,5 +291,7 @@ backup_pivot (GTask *step, gpointer user_data)
 
   self->job = job;
   self->step = step;
+  /* By us, in a life before. */
+  self->halted_us = job->halted ? g_get_monotonic_time () : 0;
   pivot_next (self);
 }

@@ -69,6 +69,8 @@ run_state_is_set (QmpClient *client, GAsyncResult *result, GTask *step, gboolean
       return;
     }
   job->resumed = resumed;
+  job->gone_on = job->gone_on || resumed;
+  backup_save_plan (job, operation_get_plan (job->operation));
   backup_step_done (step);
 }
 
@@ -152,7 +154,11 @@ backup_cont (GTask *step, gpointer user_data)
 
   job->resumed = !job->was_running || !backup_needs_stop (job) || !job->same_process;
   if (job->resumed)
-    backup_step_done (step);
+    {
+      job->gone_on = TRUE;
+      backup_save_plan (job, operation_get_plan (job->operation));
+      backup_step_done (step);
+    }
   else if (!names_are_right (job, &error))
     backup_step_failed (step, error);
   else

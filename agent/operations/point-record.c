@@ -37,6 +37,7 @@ note_file (const char *path, gint64 *size, gint64 *mtime_ns)
   *mtime_ns = facts.mtime_ns;
 }
 
+/* Of the frozen layers alone: others may use those below, and somebody touch them. */
 static void
 note_files (Backup *job)
 {
@@ -51,14 +52,12 @@ note_files (Backup *job)
   for (guint i = 0; i < job->uploads->len; i++)
     {
       UploadPlan *upload = g_ptr_array_index (job->uploads, i);
+      ImageLayer *frozen = upload->layers != NULL ? g_ptr_array_index (upload->layers, 0) : NULL;
 
-      note_file (upload->path, &upload->size, &upload->mtime_ns);
-      for (guint j = 0; upload->layers != NULL && j < upload->layers->len; j++)
-        {
-          ImageLayer *layer = g_ptr_array_index (upload->layers, j);
-
-          note_file (layer->path, &layer->size, &layer->mtime_ns);
-        }
+      if (frozen != NULL)
+        note_file (frozen->path, &frozen->size, &frozen->mtime_ns);
+      else if (upload->is_point)
+        note_file (upload->path, &upload->size, &upload->mtime_ns);
     }
 }
 
@@ -69,7 +68,8 @@ tell_result (Backup *job)
   g_autoptr (JsonArray) disks = json_array_new ();
   static const char *const words[] = { "not asked", "no", "no" };
 
-  json_object_set_string_member (result, "point", operation_get_id (job->operation));
+  if (!job->folds)
+    json_object_set_string_member (result, "point", operation_get_id (job->operation));
   json_object_set_string_member (result, "quiesced",
                                  job->frozen ? "yes" : words[job->quiesce_policy]);
   for (guint i = 0; i < job->disks->len; i++)
@@ -103,8 +103,7 @@ backup_record_point (GTask *step, gpointer user_data)
   else if (job->folds || points_record (operations_get_journal (job->operations), job, &error))
     {
       tell_result (job);
-      if (job->folds)
-        note_files (job);
+      note_files (job);
       backup_save_plan (job, operation_get_plan (job->operation));
       backup_step_done (step);
     }

@@ -33,6 +33,7 @@ disk_plan_free (DiskPlan *self)
   g_free (self->layer_node);
   g_free (self->layer_file_node);
   g_free (self->unlocked_file_node);
+  g_free (self->limited_device);
   g_free (self);
 }
 
@@ -368,6 +369,7 @@ static const Field disk_plan_fields[] = {
   FIELD (DiskPlan, overlay_dev, FIELD_INT64),
   FIELD (DiskPlan, overlay_ino, FIELD_INT64),
   FIELD (DiskPlan, folded, FIELD_BOOLEAN),
+  FIELD (DiskPlan, limited_device, FIELD_STRING),
   FIELD (DiskPlan, is_no_point, FIELD_BOOLEAN),
   FIELD (DiskPlan, overlay_node, FIELD_STRING),
   FIELD (DiskPlan, overlay_file_node, FIELD_STRING),

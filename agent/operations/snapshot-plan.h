@@ -59,6 +59,7 @@ typedef struct
   gint64   overlay_ino;
 
   gboolean folded;              /* it is done, and the overlay is gone */
+  char    *limited_device;      /* (nullable): whose writes we limit */
   gboolean is_no_point;         /* the layer holds what came after the point too */
 
   char    *overlay_node;        /* our nodes, named after the operation */

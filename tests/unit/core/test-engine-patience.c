@@ -8,6 +8,8 @@
 
 #include <core/error.h>
 
+#include <string.h>
+
 typedef struct
 {
   Journal    *journal;
@@ -115,23 +117,31 @@ expect (Fixture        *self,
 }
 
 static Operation *
+submit_on (Fixture    *self,
+           const char *guest,
+           const char *disk)
+{
+  const char *const disks[] = { disk, NULL };
+  g_autofree char *id = g_uuid_string_random ();
+  g_autoptr (JsonObject) request = json_object_new ();
+  g_autoptr (JsonObject) plan = json_object_new ();
+  g_autoptr (Claim) claim = engine_claim (self->engine, guest, disks, "a request", NULL);
+  g_autoptr (GError) error = NULL;
+  Operation *operation;
+
+  operation = engine_submit (self->engine, "folding", id, claim, request, plan, NULL, &error);
+  g_assert_no_error (error);
+  return operation;
+}
+
+static Operation *
 submit (Fixture    *self,
         const char *fails,
         guint       times)
 {
-  static const char *const disks[] = { "vda", NULL };
-  g_autofree char *id = g_uuid_string_random ();
-  g_autoptr (JsonObject) request = json_object_new ();
-  g_autoptr (JsonObject) plan = json_object_new ();
-  g_autoptr (Claim) claim = engine_claim (self->engine, "g", disks, "a request", NULL);
-  g_autoptr (GError) error = NULL;
-  Operation *operation;
-
   self->fails = fails;
   self->times = times;
-  operation = engine_submit (self->engine, "folding", id, claim, request, plan, NULL, &error);
-  g_assert_no_error (error);
-  return operation;
+  return submit_on (self, "g", "vda");
 }
 
 /* The guest is away, and comes back: the operation was never said to have failed. */
@@ -182,6 +192,39 @@ test_done_again (Fixture       *self,
   expect (self, operation, "fold pivot go-on tidy ", OPERATION_FAILED);
 }
 
+/* What one operation has stopped, another one on the same guest must not let go. */
+static void
+test_one_window_a_guest (Fixture       *self,
+                         gconstpointer  data)
+{
+  static const char *const disks[] = { "vda", "vdb", "vdc", NULL };
+  g_auto (GStrv) steps_run = NULL;
+  guint windows = 0;
+
+  for (guint i = 0; disks[i] != NULL; i++)
+    submit_on (self, "g", disks[i]);
+  loop_until (is_idle, self);
+  steps_run = g_strsplit (self->history->str, " ", -1);
+  for (guint i = 0; steps_run[i] != NULL; i++)
+    if (g_str_equal (steps_run[i], "pivot"))
+      {
+        g_assert_cmpstr (steps_run[i + 1], ==, "go-on");
+        windows++;
+      }
+  g_assert_cmpuint (windows, ==, 3);
+}
+
+/* Those of different guests go side by side. */
+static void
+test_windows_of_guests (Fixture       *self,
+                        gconstpointer  data)
+{
+  submit_on (self, "g", "vda");
+  submit_on (self, "h", "vda");
+  loop_until (is_idle, self);
+  g_assert_nonnull (strstr (self->history->str, "pivot pivot go-on go-on"));
+}
+
 #define ADD(name, func) g_test_add ("/engine/patience/" name, Fixture, NULL, set_up, func, tear_down)
 
 int
@@ -192,5 +235,7 @@ main (int    argc,
   ADD ("stays-open", test_stays_open);
   ADD ("window-is-closed", test_window_is_closed);
   ADD ("done-again", test_done_again);
+  ADD ("one-window-a-guest", test_one_window_a_guest);
+  ADD ("windows-of-guests", test_windows_of_guests);
   return g_test_run ();
 }
