@@ -115,6 +115,8 @@ tidy (const char *text)
 /**
  * glance_answer_text:
  * @answer: an answer that is no success
+ * @secrets: (nullable): what must not be shown
+ * @n_secrets: how many there are; some may be %NULL
  *
  * Nothing in an answer is trusted: control characters and broken UTF-8 are replaced, the length is
  * bounded.
@@ -122,7 +124,9 @@ tidy (const char *text)
  * Returns: (transfer full) (nullable): what the service said, as one line
  */
 char *
-glance_answer_text (const HttpAnswer *answer)
+glance_answer_text (const HttpAnswer  *answer,
+                    const char *const *secrets,
+                    gsize              n_secrets)
 {
   gsize size = 0;
   const char *data = g_bytes_get_data (answer->body, &size);
@@ -136,6 +140,13 @@ glance_answer_text (const HttpAnswer *answer)
     text = text_of_html (data, size);
   if (text == NULL)
     text = g_strndup (data, MIN (size, 8 * TEXT_MAX));
+
+  /* Before anything is cut off; as it came, too, for what is in no sentence. */
+  for (gsize i = 0; i < n_secrets; i++)
+    if (secrets[i] != NULL
+        && (strstr (text, secrets[i]) != NULL
+            || memmem (data, size, secrets[i], strlen (secrets[i])) != NULL))
+      return NULL;
 
   return tidy (text);
 }

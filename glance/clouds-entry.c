@@ -62,6 +62,9 @@ static const struct
   { "regions", "name one in region_name" },
   { "cert", "certificates of clients are not supported" },
   { "key", "certificates of clients are not supported" },
+  { "image_service_name", "name the service's address in image_endpoint_override" },
+  { "image_service_type", "name the service's address in image_endpoint_override" },
+  { "identity_endpoint_override", "name it in auth_url" },
   { "auth_methods", "take auth_type password or v3applicationcredential" },
   { "domain_id", "images belong to a project: name project_id" },
   { "domain_name", "images belong to a project: name project_name" },
@@ -70,6 +73,14 @@ static const struct
   { "token", "take a password or an application credential, which can be renewed" },
 };
 
+/**
+ * clouds_fail:
+ * @node: where it is
+ * @message: what is wrong there
+ * @error: GLANCE_ERROR_INVALID, with file and line
+ *
+ * Returns: %FALSE
+ */
 gboolean
 clouds_fail (const CloudsNode  *node,
              const char        *message,
@@ -80,7 +91,14 @@ clouds_fail (const CloudsNode  *node,
   return FALSE;
 }
 
-/* Names are shown when they look like names: a slip of the pen may have made one of a secret. */
+/**
+ * clouds_show:
+ * @name: a word that is none of ours
+ *
+ * Names are shown when they look like names: a slip of the pen may have made one of a secret.
+ *
+ * Returns: (transfer none): what may be shown of it
+ */
 const char *
 clouds_show (const char *name)
 {
@@ -116,7 +134,12 @@ get (const CloudsNode *map,
   return found;
 }
 
-/* Nothing, as it is written in YAML. */
+/**
+ * clouds_is_nothing:
+ * @node: a value
+ *
+ * Returns: whether it is nothing, as that is written in YAML
+ */
 gboolean
 clouds_is_nothing (const CloudsNode *node)
 {
@@ -403,6 +426,18 @@ tidy_url (const CloudsEntry  *entry,
   return clouds_fail (look_up (entry, name, is_auth), message, error);
 }
 
+/* What a relative path begins at is another thing for a daemon than for its administrator. */
+static gboolean
+check_ca_file (const CloudsEntry  *entry,
+               const GlanceCloud  *cloud,
+               GError            **error)
+{
+  if (cloud->ca_file == NULL || g_path_is_absolute (cloud->ca_file))
+    return TRUE;
+
+  return clouds_fail (look_up (entry, "cacert", FALSE), "'cacert' must be an absolute path", error);
+}
+
 static gboolean
 tidy_interface (const CloudsEntry  *entry,
                 GlanceCloud        *cloud,
@@ -492,6 +527,7 @@ clouds_entry_read (const CloudsEntry  *entry,
       || !apply_default_domain (entry, cloud, error)
       || !tidy_url (entry, "auth_url", TRUE, &cloud->auth_url, error)
       || !tidy_url (entry, "image_endpoint_override", FALSE, &cloud->image_url, error)
+      || !check_ca_file (entry, cloud, error)
       || !tidy_interface (entry, cloud, error))
     return NULL;
 

@@ -17,5 +17,7 @@ void        glance_set_service_error (GError **error, GlanceError code, const Ht
 
 GlanceError glance_error_from_status (guint status);
 
-/* The sentence in an error's body, which may be HTML, JSON or text; NULL when there is none. */
-char       *glance_answer_text       (const HttpAnswer *answer);
+/* The sentence in an error's body, which may be HTML, JSON or text; NULL when there is none, or one
+ * of the @secrets, of which some may be NULL, is in it. */
+char       *glance_answer_text       (const HttpAnswer *answer, const char *const *secrets,
+                                      gsize n_secrets);

@@ -186,7 +186,7 @@ glance_set_answer_error (GError           **error,
                          const HttpAnswer  *answer,
                          const char        *action)
 {
-  g_autofree char *text = glance_answer_text (answer);
+  g_autofree char *text = glance_answer_text (answer, NULL, 0);
 
   glance_set_service_error (error, glance_error_from_status (answer->status), answer, action,
                             "the image service", text);

@@ -67,12 +67,26 @@ glance_images_new (const GlanceSettings  *settings,
   return self;
 }
 
+/**
+ * glance_images_get_service:
+ * @self: the images
+ *
+ * Returns: (transfer none): what they are asked of
+ */
 Service *
 glance_images_get_service (GlanceImages *self)
 {
   return self->service;
 }
 
+/**
+ * glance_images_path:
+ * @id: of an image
+ * @suffix: (nullable): what follows it
+ * @error: GLANCE_ERROR_INVALID when @id is no UUID
+ *
+ * Returns: (transfer full): the path of it
+ */
 char *
 glance_images_path (const char  *id,
                     const char  *rest,

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "clouds-entry.h"
 #include "error-private.h"
 #include "json.h"
 #include "retry.h"
@@ -105,15 +106,10 @@ set_error (KeystoneClient    *self,
            GError           **error)
 {
   g_autofree char *who = g_strdup_printf ("Keystone at %s", self->cloud->auth_url);
-  g_autofree char *text = answer->status != 400 ? glance_answer_text (answer) : NULL;
-  const char *secrets[] = { self->cloud->password, self->cloud->application_credential_secret,
-                            token };
-
-  for (gsize i = 0; i < G_N_ELEMENTS (secrets) && text != NULL; i++)
-    {
-      if (secrets[i] != NULL && strstr (text, secrets[i]) != NULL)
-        g_clear_pointer (&text, g_free);
-    }
+  const char *const secrets[] = { self->cloud->password,
+                                  self->cloud->application_credential_secret, token };
+  g_autofree char *text = answer->status != 400
+                          ? glance_answer_text (answer, secrets, G_N_ELEMENTS (secrets)) : NULL;
 
   glance_set_service_error (error, code_of (answer->status), answer, action, who, text);
 }
@@ -163,7 +159,7 @@ find_version (JsonObject *root,
       if (id == NULL || links == NULL || json_array_get_length (links) == 0)
         continue;
 
-      g_string_append_printf (found, "%s%.10s", found->len > 0 ? ", " : "", id);
+      g_string_append_printf (found, "%s%s", found->len > 0 ? ", " : "", clouds_show (id));
       node = json_array_get_element (links, 0);
       if (g_str_has_prefix (id, "v3") && JSON_NODE_HOLDS_OBJECT (node))
         return glance_json_get_string (json_node_get_object (node), "href");

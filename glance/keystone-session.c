@@ -54,6 +54,7 @@ glance_user_copy (const GlanceUser *self)
   copy->user_id = g_strdup (self->user_id);
   copy->project_id = g_strdup (self->project_id);
   copy->roles = g_strdupv (self->roles);
+  copy->is_ours = self->is_ours;
 
   return copy;
 }

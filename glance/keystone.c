@@ -350,16 +350,41 @@ set_nobody (GError **error)
                     "Keystone does not know this token, or not any more");
 }
 
-/* What is remembered of a token: %FALSE when it is nothing. */
-static gboolean
-recall (GlanceKeystone  *self,
-        const char      *key,
-        GlanceUser     **user)
+static char *
+hash_token (const char *token)
 {
+  return g_compute_checksum_for_string (G_CHECKSUM_SHA256, token, -1);
+}
+
+/**
+ * glance_keystone_recall:
+ * @self: the identity service
+ * @token: what somebody showed us
+ * @user: (out) (transfer full) (nullable): whose it is
+ * @error: GLANCE_ERROR_UNAUTHORIZED when it is nobody's
+ *
+ * Does not wait.
+ *
+ * Returns: %FALSE when only Keystone could say; else @user or @error is set
+ */
+gboolean
+glance_keystone_recall (GlanceKeystone  *self,
+                        const char      *token,
+                        GlanceUser     **user,
+                        GError         **error)
+{
+  g_autofree char *key = NULL;
   const Known *known;
   gboolean found;
 
   *user = NULL;
+  if (!glance_token_is_sane (token))
+    {
+      set_nobody (error);
+      return TRUE;
+    }
+
+  key = hash_token (token);
   g_mutex_lock (&self->lock);
   known = g_hash_table_lookup (self->known, key);
   found = known != NULL && g_get_monotonic_time () < known->until_us;
@@ -367,15 +392,21 @@ recall (GlanceKeystone  *self,
     *user = glance_user_copy (known->user);
   g_mutex_unlock (&self->lock);
 
+  if (found && *user == NULL)
+    set_nobody (error);
+
   return found;
 }
 
+/* Of whoever makes tokens up there is no end: they go before those that are somebody's. */
 static gboolean
 is_over (gpointer key,
          gpointer value,
          gpointer now)
 {
-  return ((Known *) value)->until_us <= *(gint64 *) now;
+  const Known *known = value;
+
+  return known->user == NULL || known->until_us <= *(gint64 *) now;
 }
 
 /* @user: (nullable): nobody. */
@@ -422,32 +453,37 @@ glance_keystone_identify (GlanceKeystone  *self,
                           GCancellable    *cancellable,
                           GError         **error)
 {
+  g_autoptr (KeystoneSession) session = NULL;
   g_autoptr (GlanceUser) user = NULL;
   g_autoptr (GError) local_error = NULL;
   g_autofree char *key = NULL;
   gint64 left_us = 0;
 
-  if (!glance_token_is_sane (token))
+  if (glance_keystone_recall (self, token, &user, error))
+    return g_steal_pointer (&user);
+
+  key = hash_token (token);
+  user = keystone_client_identify (self->client, token, &left_us, cancellable, &local_error);
+  if (user == NULL)
     {
-      set_nobody (error);
+      if (g_error_matches (local_error, GLANCE_ERROR, GLANCE_ERROR_UNAUTHORIZED))
+        remember (self, key, NULL, NOBODY_US);
+      g_propagate_error (error, g_steal_pointer (&local_error));
       return NULL;
     }
 
-  key = g_compute_checksum_for_string (G_CHECKSUM_SHA256, token, -1);
-  if (recall (self, key, &user))
+  session = acquire (self, NULL, cancellable, &local_error);
+  if (session == NULL)
     {
-      if (user == NULL)
-        set_nobody (error);
-      return g_steal_pointer (&user);
+      /* It is not this token that is refused, but what we show for ourselves. */
+      if (g_error_matches (local_error, GLANCE_ERROR, GLANCE_ERROR_UNAUTHORIZED))
+        local_error->code = GLANCE_ERROR_SERVER;
+      g_propagate_error (error, g_steal_pointer (&local_error));
+      return NULL;
     }
 
-  user = keystone_client_identify (self->client, token, &left_us, cancellable, &local_error);
-  if (user != NULL)
-    remember (self, key, user, MIN (left_us, KNOWN_US));
-  else if (g_error_matches (local_error, GLANCE_ERROR, GLANCE_ERROR_UNAUTHORIZED))
-    remember (self, key, NULL, NOBODY_US);
-  if (local_error != NULL)
-    g_propagate_error (error, g_steal_pointer (&local_error));
+  user->is_ours = g_strcmp0 (user->project_id, session->user->project_id) == 0;
+  remember (self, key, user, MIN (left_us, KNOWN_US));
 
   return g_steal_pointer (&user);
 }

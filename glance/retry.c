@@ -6,6 +6,13 @@
 
 #include "error-private.h"
 
+/**
+ * retry_is_worth_it:
+ * @answer: (nullable): what the service said
+ * @error: (nullable): why it said nothing
+ *
+ * Returns: whether it may say something else when it is asked again
+ */
 gboolean
 retry_is_worth_it (const HttpAnswer *answer,
                    const GError     *error)

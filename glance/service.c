@@ -24,11 +24,13 @@ normalize_url (const char  *text,
       || g_uri_get_userinfo (uri) != NULL || g_uri_get_query (uri) != NULL
       || g_uri_get_fragment (uri) != NULL)
     {
-      /* A user in it may have a password. */
+      /* It may be a peer's; and a user in it may have a password. */
+      g_autofree char *shown = g_strescape (strchr (text, '@') == NULL ? text : "(not shown)",
+                                            NULL);
+
       glance_set_error (error, GLANCE_ERROR_INVALID,
-                        "\"%s\" is not the address of an image service; "
-                        "it looks like http://controller:9292",
-                        strchr (text, '@') == NULL ? text : "(not shown)");
+                        "\"%.200s\" is not the address of an image service; "
+                        "it looks like http://controller:9292", shown);
       return NULL;
     }
 

@@ -54,7 +54,7 @@ options_parse_common (Cli         *cli,
 
   g_option_context_set_main_group (context, common_group (cli));
   g_option_context_set_strict_posix (context, TRUE);
-  g_option_context_set_summary (context, "Quick backups of running guests, taken by qsnapd.");
+  g_option_context_set_summary (context, "Backups and images of running guests, taken by qsnapd.");
   g_option_context_set_description (context, description);
   if (!g_option_context_parse (context, &left, &words, error))
     return -1;

@@ -93,7 +93,12 @@ column_width (Table *self,
   return width;
 }
 
-/* Prints the table; nothing but the titles when it has no rows. */
+/**
+ * table_print:
+ * @self: a table
+ *
+ * Prints it; nothing but the titles when it has no rows.
+ */
 void
 table_print (Table *self)
 {

@@ -224,18 +224,6 @@ get_bearer (SoupMessageHeaders *headers)
          ? given + strlen (scheme) : NULL;
 }
 
-/* Whether it is worth asking about. */
-static gboolean
-is_fit (const char *token)
-{
-  gsize length = strlen (token);
-
-  for (gsize i = 0; i < length; i++)
-    if (!g_ascii_isgraph (token[i]))
-      return FALSE;
-  return length > 0 && length <= TOKEN_SIZE_MAX;
-}
-
 static gboolean
 check_token (const Access       *self,
              SoupServerMessage  *message,
@@ -254,7 +242,7 @@ check_token (const Access       *self,
        (keystone != NULL && equals_secret (keystone, self->token))))
     return TRUE;
 
-  if (keystone != NULL && is_fit (keystone) && image_store_can_identify (self->store))
+  if (keystone != NULL && image_store_can_identify (self->store))
     {
       *token = g_strdup (keystone);
       return TRUE;

@@ -64,6 +64,28 @@ answer_prepare (SoupServerMessage *message)
 }
 
 /**
+ * answer_name_user:
+ * @message: a request that was prepared
+ * @user: the id of whoever makes it, as a peer of ours said
+ * @project: (nullable): that of the user's project
+ *
+ * Has the log say who it was.
+ */
+void
+answer_name_user (SoupServerMessage *message,
+                  const char        *user,
+                  const char        *project)
+{
+  const char *peer = g_object_get_data (G_OBJECT (message), PEER);
+  g_autofree char *user_shown = g_strescape (user, NULL);
+  g_autofree char *project_shown = g_strescape (project != NULL ? project : "none", NULL);
+
+  g_object_set_data_full (G_OBJECT (message), PEER,
+                          g_strdup_printf ("user %.64s, project %.64s, %s", user_shown,
+                                           project_shown, peer), g_free);
+}
+
+/**
  * answer_name_task:
  * @message: a request in Nova's dialect
  * @id: what the task that it began is called

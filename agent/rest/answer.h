@@ -12,6 +12,8 @@ G_BEGIN_DECLS
 
 /* Notes what the request is called and who asks, for its answer and for the log. */
 void answer_prepare (SoupServerMessage *message);
+/* The same for who is known by a token only. */
+void answer_name_user (SoupServerMessage *message, const char *user, const char *project);
 
 /* @body: (transfer full) (nullable) */
 void answer_json      (SoupServerMessage *message, guint status, JsonNode *body);

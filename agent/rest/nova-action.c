@@ -9,8 +9,8 @@
 
 #include <string.h>
 
-#define NAME_LENGTH_MAX     255         /* characters */
-#define METADATA_LENGTH_MAX 255
+#define NAME_BYTES_MAX      255
+#define METADATA_LENGTH_MAX 255         /* characters */
 #define METADATA_MAX        128         /* pairs */
 
 /**
@@ -37,7 +37,7 @@ check_name (JsonObject  *members,
 {
   JsonNode *node = json_object_get_member (members, "name");
   const char *name;
-  glong length;
+  gsize length;
 
   if (node == NULL)
     {
@@ -46,8 +46,8 @@ check_name (JsonObject  *members,
     }
 
   name = is_string (node) ? json_node_get_string (node) : "";
-  length = g_utf8_strlen (name, -1);
-  if (length > 0 && length <= NAME_LENGTH_MAX && !g_unichar_isspace (g_utf8_get_char (name)) &&
+  length = strlen (name);
+  if (length > 0 && length <= NAME_BYTES_MAX && !g_unichar_isspace (g_utf8_get_char (name)) &&
       !g_unichar_isspace (g_utf8_get_char (g_utf8_prev_char (name + strlen (name)))))
     {
       for (const char *c = name; *c != '\0'; c = g_utf8_next_char (c))
@@ -59,7 +59,7 @@ check_name (JsonObject  *members,
 
   agent_set_error (error, AGENT_ERROR_INVALID, NULL,
                    "Invalid input for field/attribute name. It must be a string of 1 to %d "
-                   "printable characters, without white space around it.", NAME_LENGTH_MAX);
+                   "bytes of printable characters, without white space around it.", NAME_BYTES_MAX);
   return FALSE;
 }
 

@@ -85,10 +85,20 @@ take_limit (NovaFilter  *self,
   return TRUE;
 }
 
-/* Our servers have no image, no address and no tag to be found by. */
+static gboolean
+is_true (const char *text)
+{
+  static const char *const words[] = { "1", "t", "true", "on", "y", "yes", NULL };
+  g_autofree char *lower = g_ascii_strdown (text, -1);
+
+  return g_strv_contains (words, lower);
+}
+
+/* Our servers have no image, no address and no tag to be found by, and none is a deleted one. */
 static gboolean
 wants_nothing (GHashTable *query)
 {
+  const char *deleted = query != NULL ? g_hash_table_lookup (query, "deleted") : NULL;
   static const char *const keys[] = {
     "image", "ip", "ip6", "tags", "tags-any", "reservation_id", "key_name", NULL
   };
@@ -100,7 +110,7 @@ wants_nothing (GHashTable *query)
       if (value != NULL && value[0] != '\0')
         return TRUE;
     }
-  return FALSE;
+  return deleted != NULL && is_true (deleted);
 }
 
 /**

@@ -6,6 +6,7 @@
 #include "nova-instance-actions.h"
 
 #include "answer.h"
+#include "nova.h"
 #include "nova-request.h"
 
 #include <core/error.h>
@@ -28,17 +29,6 @@ nova_instance_action_id (Operation *operation)
   return g_strconcat ("req-", operation_get_id (operation), NULL);
 }
 
-static void
-set_text (JsonObject *object,
-          const char *member,
-          const char *text)
-{
-  if (text != NULL)
-    json_object_set_string_member (object, member, text);
-  else
-    json_object_set_null_member (object, member);
-}
-
 /* Times of actions have no zone in Nova: they are UTC. */
 static void
 set_time (JsonObject *object,
@@ -49,7 +39,7 @@ set_time (JsonObject *object,
 
   if (text != NULL && g_str_has_suffix (text, "Z"))
     text[strlen (text) - 1] = '\0';
-  set_text (object, member, text);
+  nova_set_text (object, member, text);
 }
 
 static const char *
@@ -67,13 +57,13 @@ step_to_event (JsonObject *step,
   const char *state = get_text (step, "state");
   const char *error = get_text (step, "error");
 
-  set_text (event, "event", get_text (step, "name"));
+  nova_set_text (event, "event", get_text (step, "name"));
   set_time (event, "start_time", get_text (step, "begun"));
   set_time (event, "finish_time", get_text (step, "ended"));
-  set_text (event, "result", g_str_equal (state, "done")     ? "Success"
+  nova_set_text (event, "result", g_str_equal (state, "done")     ? "Success"
                              : g_str_equal (state, "failed") ? "Error"
                                                              : NULL);
-  set_text (event, "traceback", error);
+  nova_set_text (event, "traceback", error);
   if (minor >= MINOR_WITH_HOST)
     {
       const char *host = g_get_host_name ();
@@ -83,7 +73,7 @@ step_to_event (JsonObject *step,
       json_object_set_string_member (event, "hostId", host_id);
     }
   if (minor >= MINOR_WITH_DETAILS)
-    set_text (event, "details", error);
+    nova_set_text (event, "details", error);
   return event;
 }
 
@@ -138,7 +128,7 @@ nova_instance_action_to_json (Operation  *operation,
   json_object_set_string_member (action, "user_id", "");
   json_object_set_string_member (action, "project_id", project != NULL ? project : "");
   set_time (action, "start_time", get_text (known, "created"));
-  set_text (action, "message", message);
+  nova_set_text (action, "message", message);
   if (minor >= MINOR_WITH_UPDATED)
     set_time (action, "updated_at",
               updated != NULL                      ? updated

@@ -40,6 +40,30 @@ nova_server_id (Guest *guest)
 }
 
 /**
+ * nova_server_all:
+ * @operations: what knows all guests
+ *
+ * Returns: (transfer full) (element-type utf8 Guest): a guest for each server, by its id
+ */
+GHashTable *
+nova_server_all (Operations *operations)
+{
+  g_autoptr (GPtrArray) guests = guest_registry_list (operations_get_guests (operations));
+  GHashTable *servers = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_object_unref);
+
+  /* One that has come back elsewhere is there twice, and attached once. */
+  for (guint i = 0; i < guests->len; i++)
+    {
+      Guest *guest = g_ptr_array_index (guests, i);
+      g_autofree char *id = nova_server_id (guest);
+
+      if (guest_get_state (guest) == GUEST_ATTACHED || !g_hash_table_contains (servers, id))
+        g_hash_table_replace (servers, g_steal_pointer (&id), g_object_ref (guest));
+    }
+  return servers;
+}
+
+/**
  * nova_server_find:
  * @operations: what knows all guests
  * @id: a server's id
@@ -53,19 +77,11 @@ nova_server_find (Operations  *operations,
                   const char  *id,
                   GError     **error)
 {
-  g_autoptr (GPtrArray) guests = guest_registry_list (operations_get_guests (operations));
-  Guest *found = NULL;
+  g_autoptr (GHashTable) servers = nova_server_all (operations);
+  g_autofree char *wanted = g_ascii_strdown (id, -1);
+  Guest *found = g_hash_table_lookup (servers, wanted);
 
-  /* One that has come back elsewhere is there twice, and attached once. */
-  for (guint i = 0; i < guests->len; i++)
-    {
-      Guest *guest = g_ptr_array_index (guests, i);
-      g_autofree char *each = nova_server_id (guest);
-
-      if (g_ascii_strcasecmp (each, id) == 0 &&
-          (found == NULL || guest_get_state (guest) == GUEST_ATTACHED))
-        found = guest;
-    }
+  /* The registry keeps it. */
   if (found != NULL)
     return found;
 
@@ -101,20 +117,6 @@ nova_server_state (Operations *operations,
 }
 
 static void
-set_text (JsonObject *object,
-          const char *member,
-          const char *text)
-{
-  /* Names and what peers said need not be UTF-8, but JSON must. */
-  g_autofree char *valid = text != NULL ? g_utf8_make_valid (text, -1) : NULL;
-
-  if (valid != NULL)
-    json_object_set_string_member (object, member, valid);
-  else
-    json_object_set_null_member (object, member);
-}
-
-static void
 add_link (JsonArray      *links,
           const char     *relation,
           const NovaView *view,
@@ -125,7 +127,7 @@ add_link (JsonArray      *links,
   JsonObject *link = json_object_new ();
 
   json_object_set_string_member (link, "rel", relation);
-  set_text (link, "href", address);
+  nova_set_text (link, "href", address);
   json_array_add_object_element (links, link);
 }
 
@@ -147,7 +149,7 @@ nova_server_to_link (Guest          *guest,
   add_link (links, "self", view, "/v2.1/servers/", id);
   add_link (links, "bookmark", view, "/servers/", id);
   json_object_set_string_member (server, "id", id);
-  set_text (server, "name", guest_get_id (guest));
+  nova_set_text (server, "name", guest_get_id (guest));
   json_object_set_array_member (server, "links", links);
   return server;
 }
@@ -159,11 +161,15 @@ find_start (Guest *guest)
   guint64 ticks = guest_get_start_time (guest);
   long ticks_per_second = sysconf (_SC_CLK_TCK);
   struct timespec up;
+  gint64 boot_us;
 
   if (ticks == 0 || ticks_per_second <= 0 || clock_gettime (CLOCK_BOOTTIME, &up) != 0)
     return 0;
-  return g_get_real_time () / G_USEC_PER_SEC - up.tv_sec +
-         (gint64) (ticks / (guint64) ticks_per_second);
+
+  /* In whole seconds, each by itself, the two clocks would differ now by one and now not. */
+  boot_us = g_get_real_time () - up.tv_sec * G_USEC_PER_SEC - up.tv_nsec / 1000;
+  return (boot_us + (gint64) (ticks * G_USEC_PER_SEC / (guint64) ticks_per_second)) /
+         G_USEC_PER_SEC;
 }
 
 /* When the last operation on the guest began or ended; 0 when there was none. */
@@ -225,7 +231,7 @@ set_states (JsonObject *server,
 
   json_object_set_string_member (server, "status", nova_state_to_status (&state));
   json_object_set_string_member (server, "OS-EXT-STS:vm_state", state.vm_state);
-  set_text (server, "OS-EXT-STS:task_state", state.task_state);
+  nova_set_text (server, "OS-EXT-STS:task_state", state.task_state);
   json_object_set_int_member (server, "OS-EXT-STS:power_state", state.power_state);
 
   if (!nova_state_has_image (&state) && error != NULL)
@@ -235,7 +241,7 @@ set_states (JsonObject *server,
 
       json_object_set_int_member (fault, "code", 500);
       json_object_set_string_member (fault, "created", now);
-      set_text (fault, "message", error->message);
+      nova_set_text (fault, "message", error->message);
       json_object_set_object_member (server, "fault", fault);
     }
 }
@@ -249,10 +255,10 @@ set_times (JsonObject *server,
   g_autofree char *created = nova_time (start);
   g_autofree char *updated = nova_time (MAX (start, find_change (operations, guest)));
 
-  set_text (server, "created", created);
-  set_text (server, "updated", updated);
-  set_text (server, "OS-SRV-USG:launched_at", NULL);
-  set_text (server, "OS-SRV-USG:terminated_at", NULL);
+  nova_set_text (server, "created", created);
+  nova_set_text (server, "updated", updated);
+  nova_set_text (server, "OS-SRV-USG:launched_at", NULL);
+  nova_set_text (server, "OS-SRV-USG:terminated_at", NULL);
 }
 
 static void
@@ -266,9 +272,9 @@ set_place (JsonObject *server,
 
   json_object_set_string_member (server, "hostId", host_id);
   json_object_set_string_member (server, "OS-EXT-AZ:availability_zone", "nova");
-  set_text (server, "OS-EXT-SRV-ATTR:host", host);
-  set_text (server, "OS-EXT-SRV-ATTR:hypervisor_hostname", host);
-  set_text (server, "OS-EXT-SRV-ATTR:instance_name", name);
+  nova_set_text (server, "OS-EXT-SRV-ATTR:host", host);
+  nova_set_text (server, "OS-EXT-SRV-ATTR:hypervisor_hostname", host);
+  nova_set_text (server, "OS-EXT-SRV-ATTR:instance_name", name);
 }
 
 /* What came with later versions, and is empty here. */
@@ -298,7 +304,7 @@ set_versioned (JsonObject     *server,
       json_object_set_member (server, members[i].member,
                               json_from_string (members[i].json, NULL));
   if (view->minor >= 3)
-    set_text (server, "OS-EXT-SRV-ATTR:hostname", guest_get_id (guest));
+    nova_set_text (server, "OS-EXT-SRV-ATTR:hostname", guest_get_id (guest));
 }
 
 /**
@@ -321,8 +327,8 @@ nova_server_to_json (Operations     *operations,
 
   for (gsize i = 0; i < G_N_ELEMENTS (empty); i++)
     json_object_set_string_member (server, empty[i], "");
-  set_text (server, "tenant_id", view->project != NULL ? view->project : "");
-  set_text (server, "key_name", NULL);
+  nova_set_text (server, "tenant_id", view->project != NULL ? view->project : "");
+  nova_set_text (server, "key_name", NULL);
   json_object_set_string_member (server, "OS-DCF:diskConfig", "MANUAL");
   json_object_set_int_member (server, "progress", 0);
   json_object_set_object_member (server, "addresses", json_object_new ());

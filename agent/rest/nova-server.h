@@ -21,6 +21,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (NovaView, nova_view_clear)
 
 /* (transfer full): the guest's UUID, or one made of its id. */
 char       *nova_server_id      (Guest *guest);
+/* (transfer full): of guests, by the ids of their servers. */
+GHashTable *nova_server_all     (Operations *operations);
 /* (transfer none): AGENT_ERROR_NOT_FOUND, also for a guest's name. */
 Guest      *nova_server_find    (Operations *operations, const char *id,
                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -82,10 +82,16 @@ find_page (Operations        *operations,
            Page              *page,
            GError           **error)
 {
-  g_autoptr (GPtrArray) guests = guest_registry_list (operations_get_guests (operations));
+  g_autoptr (GHashTable) servers = nova_server_all (operations);
+  g_autoptr (GPtrArray) guests = g_ptr_array_new ();
   guint limit = nova_filter_get_limit (filter);
+  GHashTableIter iter;
+  gpointer value;
   guint begin;
 
+  g_hash_table_iter_init (&iter, servers);
+  while (g_hash_table_iter_next (&iter, NULL, &value))
+    g_ptr_array_add (guests, value);
   g_ptr_array_sort (guests, compare_guests);
   if (!find_begin (guests, nova_filter_get_marker (filter), &begin, error))
     return FALSE;

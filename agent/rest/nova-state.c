@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows what state a server is in. A task goes through these states, and never back:
+/* Knows what state a server is in. A task that succeeds goes through these states:
  *
  *   image_snapshot_pending -> image_snapshot -> image_pending_upload -> image_uploading -> none
  *
  *   before the point          the point         sources are opened      the bytes go, and the
- *                                                                       overlays are folded back */
+ *                                                                       overlays are folded back
+ *
+ * One that fails goes to the last of them from wherever it is, for what it clears up; one that a
+ * restart interrupted opens its sources again. */
 
 #include "nova-state.h"
 

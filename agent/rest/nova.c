@@ -234,3 +234,22 @@ nova_time (gint64 seconds)
 
   return time != NULL ? g_date_time_format (time, "%Y-%m-%dT%H:%M:%SZ") : NULL;
 }
+
+/**
+ * nova_set_text:
+ * @object: an object
+ * @member: one of its members
+ * @text: (nullable): its value; need not be UTF-8, but JSON must
+ */
+void
+nova_set_text (JsonObject *object,
+               const char *member,
+               const char *text)
+{
+  g_autofree char *valid = text != NULL ? g_utf8_make_valid (text, -1) : NULL;
+
+  if (valid != NULL)
+    json_object_set_string_member (object, member, valid);
+  else
+    json_object_set_null_member (object, member);
+}

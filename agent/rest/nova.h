@@ -32,6 +32,9 @@ guint     nova_fault_status   (guint status);
 /* The id of a server whose guest has no UUID: the same for the same guest, for ever. */
 char     *nova_id_from_name   (const char *name) G_GNUC_WARN_UNUSED_RESULT;
 
+/* @text: (nullable): null; need not be UTF-8, as names and what peers said. */
+void      nova_set_text       (JsonObject *object, const char *member, const char *text);
+
 /* "2026-01-31T23:59:59Z"; NULL for 0. */
 char     *nova_time           (gint64 seconds) G_GNUC_WARN_UNUSED_RESULT;
 

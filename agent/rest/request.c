@@ -114,6 +114,7 @@ request_set_user (Request   *self,
 {
   g_clear_pointer (&self->user, image_user_free);
   self->user = user;
+  answer_name_user (self->message, user->user_id, user->project_id);
 }
 
 static void
@@ -367,9 +368,12 @@ request_get_base (Request *self)
   const char *host = request_get_header (self, "Host");
   GUri *uri = soup_server_message_get_uri (self->message);
 
+  if (host != NULL && host[0] != '\0')
+    return g_strconcat ("http://", host, NULL);
+
   /* HTTP/1.0 need not say. */
-  return g_strconcat ("http://", host != NULL && host[0] != '\0' ? host : g_uri_get_host (uri),
-                      NULL);
+  return g_uri_join (G_URI_FLAGS_NONE, "http", NULL, g_uri_get_host (uri), g_uri_get_port (uri), "",
+                     NULL, NULL);
 }
 
 /**

@@ -144,7 +144,7 @@ def test_no_glance_no_backup(qemu, kind, glance, tmp_path):
         glance.start()
         glance.expire()
         answer = s.ask()
-        assert answer.status >= 400 and answer.error['code'] == 'unauthorized', answer.body
+        assert answer.status == 502 and answer.error['code'] == 'store', answer.body
         glance.renew()
         assert s.state() == before
         s.backup(image='none')

@@ -72,6 +72,19 @@ def test_projects(tcp, cloud, user, project, status):
     assert token not in tcp.log
 
 
+def test_roles(tcp, cloud):
+    """As Keystone gives them, with all that they imply: a reader looks, a member acts, guests are the administrator's."""
+    def status(user, project, method, path, body=None):
+        token = cloud.token(user, 'pw', project=project)
+        return tcp.request(method, path, body, {'X-Auth-Token': token},
+                           http.client.HTTPConnection('127.0.0.1', tcp.port, timeout=60)).status
+    act = 'POST', '/v1/guests/none/snapshots', {}
+    attach = 'POST', '/v1/guests', {}
+    assert [status('reader', 'backup', *each) for each in (act, attach)] == [403, 403]
+    assert [status('ours', 'backup', *each) for each in (act, attach)] == [404, 403]
+    assert [status('boss', 'operations', *each) for each in (act, attach)] == [404, 400]
+
+
 @pytest.mark.parametrize('token', ['', 'nonsense', 'x' * 4000, 'gAAAAA' + 'B' * 180])
 def test_nobodys_tokens(tcp, token):
     answer = ask(tcp, token)

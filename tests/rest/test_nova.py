@@ -3,12 +3,14 @@
 
 import json
 import socket
+import time
 import urllib.parse
 import uuid
 
 import pytest
 
 from support import Machine, create_qcow2
+from support.daemon import Daemon
 from support.machine import wait_until
 
 UUID = '3f2a54e0-5b0e-4a52-9f0e-6a7f7f1a6c55'
@@ -238,6 +240,14 @@ def test_a_guest_that_is_gone(tmp_path, daemon):
         assert daemon.delete('/v1/guests/gone').status == 204
 
 
+def test_the_time_of_creation_does_not_waver(daemon, server):
+    """Two clocks make it, whose seconds do not begin together."""
+    until, seen = time.monotonic() + 1.2, set()
+    while time.monotonic() < until:
+        seen.add(daemon.get(server).json['server']['created'])
+    assert len(seen) == 1
+
+
 # Filters and pages
 
 @pytest.mark.parametrize('query, found', [
@@ -286,6 +296,18 @@ def test_pages(daemon, server, peer):
         assert (seen, pages) == (['b', 'web'], 2)
     finally:
         daemon.delete('/v1/guests/b')
+
+
+def test_a_guest_that_is_there_twice(tmp_path):
+    """It came back elsewhere, and its UUID with it: one server."""
+    (tmp_path / 'conf').write_text('[daemon]\n' + ''.join(
+        f'[guest {name}]\nmonitor = {tmp_path}/{name}\nuuid = {UUID}\n' for name in 'ab') + f'[guest c]\nmonitor = {tmp_path}/c\n')
+    with Daemon(tmp_path / 'd', args=['--config', tmp_path / 'conf']) as daemon:
+        assert len(daemon.get('/v1/guests').json['guests']) == 3
+        first = daemon.get('/v2.1/servers?limit=1').json
+        assert [each['id'] for each in first['servers']] == [UUID]
+        second = daemon.get(first['servers_links'][0]['href'].removeprefix('http://localhost')).json
+        assert [each['name'] for each in second['servers']] == ['c'] and 'servers_links' not in second
 
 
 def test_many_parameters(daemon, server):

@@ -89,6 +89,13 @@ def test_links_lead_back(tcp):
     assert server['links'][0]['href'] == f'{tcp.url}/v2.1/servers/{UUID}'
 
 
+def test_links_lead_back_without_a_host(tcp):
+    with socket.create_connection(('127.0.0.1', tcp.port), timeout=30) as plug:
+        plug.sendall(b'GET /v2.1/ HTTP/1.0\r\n\r\n')
+        answer = b''.join(iter(lambda: plug.recv(4096), b''))
+    assert f'"{tcp.url}/v2.1/"'.encode() in answer, answer
+
+
 # OpenStack's own clients
 
 class NoCloud(http.server.BaseHTTPRequestHandler):

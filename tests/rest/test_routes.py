@@ -31,8 +31,8 @@ def documented():
 def table():
     """(method, pattern) -> (whether it takes a body, its parameters), from the daemon's source"""
     text = (ROOT / 'agent/rest/routes.c').read_text()
-    rows = re.findall(r'^  { "(\w+)", +"([^"]+)",\s+\w+, +(\w+), +{ (.*?) +},?$', text.replace(' } }', '  }'), re.M)
-    return {(method, pattern): (flags == 'ROUTE_TAKES_BODY', set(re.findall(r'"(\w+)"', query)))
+    rows = re.findall(r'^  { "(\w+)", +"([^"]+)",\s+\w+, +([\w |]+),\s+{ (.*?) +},?$', text.replace(' } }', '  }'), re.M)
+    return {(method, pattern): ('ROUTE_TAKES_BODY' in flags, set(re.findall(r'"(\w+)"', query)))
             for method, pattern, flags, query in rows}
 
 

@@ -18,9 +18,10 @@ G_DECLARE_FINAL_TYPE (GlanceKeystone, glance_keystone, GLANCE, KEYSTONE, GObject
 /* Whose a token is. Plain data. */
 typedef struct
 {
-  char  *user_id;
-  char  *project_id;            /* (nullable): for no project */
-  char **roles;                 /* names */
+  char    *user_id;
+  char    *project_id;          /* (nullable): for no project */
+  char   **roles;               /* names */
+  gboolean is_ours;             /* of the project that we are in */
 } GlanceUser;
 
 GlanceUser     *glance_user_copy         (const GlanceUser *self);
@@ -34,6 +35,12 @@ GlanceKeystone *glance_keystone_new      (GlanceCloud *cloud, const GlanceSettin
 /* Who we are. */
 GlanceUser     *glance_keystone_get_self (GlanceKeystone *self, GCancellable *cancellable,
                                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* What is remembered of @token, which is known without waiting: FALSE when it is nothing. Else
+ * either @user or @error is set, as glance_keystone_identify() would. */
+gboolean        glance_keystone_recall   (GlanceKeystone *self, const char *token,
+                                          GlanceUser **user, GError **error)
+                                          G_GNUC_WARN_UNUSED_RESULT;
 
 /* Whose @token is: GLANCE_ERROR_UNAUTHORIZED when it is nobody's. Remembered for a minute. */
 GlanceUser     *glance_keystone_identify (GlanceKeystone *self, const char *token,

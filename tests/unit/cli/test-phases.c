@@ -4,6 +4,22 @@
 
 #include "phases.h"
 
+#include <backup.h>
+
+/* What the workflows really have. */
+static void
+test_every_step (void)
+{
+  const Workflow *const workflows[] = { &quick_backup_workflow, &full_image_workflow };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (workflows); i++)
+    for (const Step *step = workflows[i]->steps; step->name != NULL; step++)
+      {
+        g_test_message ("%s", step->name);
+        g_assert_nonnull (phase_of_step (step->name));
+      }
+}
+
 static void
 test_phases (void)
 {
@@ -29,6 +45,7 @@ main (int    argc,
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/cli/phases/known", test_phases);
+  g_test_add_func ("/cli/phases/every-step", test_every_step);
   g_test_add_func ("/cli/phases/unknown", test_unknown);
   return g_test_run ();
 }

@@ -355,7 +355,8 @@ test_addresses (void)
 {
   static const char *const bad[] = { "", "host:9292", "ftp://host", "http://",
                                     "http://user:pass@host",
-                                     "http://host/?a=b", "http://host/#a", "file:///etc/passwd" };
+                                     "http://host/?a=b", "http://host/#a", "file:///etc/passwd",
+                                     "no address\nand a line" };
   static const char *const good[] = { "http://host", "https://host:9292/v2",
                                      "http://host/image/v2/",
                                       "http://[::1]:9292" };
@@ -367,6 +368,7 @@ test_addresses (void)
 
       g_assert_null (glance_images_new (&settings, NULL, &error));
       g_assert_error (error, GLANCE_ERROR, GLANCE_ERROR_INVALID);
+      g_assert_null (strchr (error->message, '\n'));
     }
 
   for (gsize i = 0; i < G_N_ELEMENTS (good); i++)

@@ -329,6 +329,8 @@ test_cancelled (Fixture       *fixture,
 #define TIMES "\"issued_at\": \"2020-01-01T00:00:00.000000Z\", " \
               "\"expires_at\": \"2020-01-01T01:00:00.000000Z\""
 #define USER ", \"user\": {\"id\": \"u\"}, \"project\": {\"id\": \"p\"}"
+#define FIFTY "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+#define FOUR_HUNDRED FIFTY FIFTY FIFTY FIFTY FIFTY FIFTY FIFTY FIFTY
 
 static const struct
 {
@@ -369,6 +371,10 @@ static const struct
     GLANCE_ERROR_PROTOCOL, "answered 400" },
   { "repeats-secret", { 401, "no, it is not s3cr3t\\\"{}", NULL, 0 }, 1, GLANCE_ERROR_UNAUTHORIZED,
     "answered 401" },
+  /* Long texts are cut off, here behind most of the secret. */
+  { "repeats-secret-late", { 401, FOUR_HUNDRED FIFTY "........................................no "
+                             "s3cr3t\\\"{}", NULL, 0 }, 1,
+    GLANCE_ERROR_UNAUTHORIZED, "answered 401" },
   { "forbidden", { 403, NULL, NULL, 0 }, 1, GLANCE_ERROR_FORBIDDEN, "answered 403: so it is" },
   { "broken", { 500, NULL, NULL, 0 }, 4, GLANCE_ERROR_SERVER, "answered 500: so it is" },
   { "away", { 503, NULL, NULL, 0 }, 4, GLANCE_ERROR_UNAVAILABLE, "answered 503: so it is" },
@@ -446,6 +452,8 @@ static const struct
     "is no Keystone that speaks version 3 of its API, but v2.0; auth_url looks like" },
   { "", "{\"versions\": {\"values\": [7, {\"id\": 3}, {\"id\": \"v3\", \"links\": [7]}]}}",
     "is no Keystone that speaks version 3" },
+  { "", "{\"versions\": [{\"id\": \"v9\\nand a line\", \"links\": [{\"href\": \"http://x\"}]}]}",
+    "version 3 of its API, but (not shown); auth_url" },
   { "", "<html>", "is no Keystone that speaks version 3" },
   { "", NULL, "cannot find version 3 of the identity API: Keystone at http://" },
 };
@@ -556,6 +564,7 @@ assert_somebody (Fixture    *fixture,
   g_assert_no_error (error);
   g_assert_cmpstr (user->user_id, ==, "the-user");
   g_assert_cmpstr (user->roles[0], ==, "member");
+  g_assert_true (user->is_ours);
 }
 
 static void
@@ -570,7 +579,7 @@ test_identify (Fixture       *fixture,
   assert_somebody (fixture, "token-1");
   assert_somebody (fixture, "token-1");
   g_assert_cmpuint (fake_keystone_count (fixture->fake, "GET"), ==, 1);
-  assert_posts (fixture, 0);
+  assert_posts (fixture, 1);
 
   fake_keystone_revoke (fixture->fake, "token-2");
   assert_nobody (fixture, "token-2");
@@ -591,6 +600,47 @@ test_identify (Fixture       *fixture,
   g_assert_error (error, GLANCE_ERROR, GLANCE_ERROR_SERVER);
   g_assert_null (strstr (error->message, "token-5"));
   assert_somebody (fixture, "token-5");
+}
+
+/* That Keystone does not take what we show for ourselves is no answer to somebody else. */
+static void
+test_identify_refused (Fixture       *fixture,
+                       gconstpointer  data)
+{
+  const FakeKeystoneAnswer well = { .status = 200 };
+  const FakeKeystoneAnswer no = { .status = 401 };
+  g_autoptr (GError) error = NULL;
+
+  fake_keystone_add_answer (fixture->fake, &well, 1);
+  fake_keystone_add_answer (fixture->fake, &no, 1);
+  g_assert_null (glance_keystone_identify (fixture->keystone, "token-1", NULL, &error));
+  g_assert_error (error, GLANCE_ERROR, GLANCE_ERROR_SERVER);
+  assert_posts (fixture, 1);
+}
+
+/* What is remembered is known without asking. */
+static void
+test_recall (Fixture       *fixture,
+             gconstpointer  data)
+{
+  g_autoptr (GlanceUser) user = NULL;
+  g_autoptr (GError) error = NULL;
+
+  g_assert_false (glance_keystone_recall (fixture->keystone, "token-1", &user, &error));
+  g_assert_no_error (error);
+  g_assert_null (user);
+
+  assert_somebody (fixture, "token-1");
+  g_assert_true (glance_keystone_recall (fixture->keystone, "token-1", &user, &error));
+  g_assert_no_error (error);
+  g_assert_cmpstr (user->user_id, ==, "the-user");
+  g_clear_pointer (&user, glance_user_free);
+
+  fake_keystone_revoke (fixture->fake, "token-2");
+  assert_nobody (fixture, "token-2");
+  g_assert_true (glance_keystone_recall (fixture->keystone, "token-2", &user, &error));
+  g_assert_error (error, GLANCE_ERROR, GLANCE_ERROR_UNAUTHORIZED);
+  g_assert_null (user);
 }
 
 /* No longer than the token lives, by Keystone's clock; and not without end. */
@@ -724,6 +774,8 @@ main (int    argc,
   add ("addresses", test_addresses);
   add ("catalogue", test_catalogue);
   add ("identify", test_identify);
+  add ("identify-refused", test_identify_refused);
+  add ("recall", test_recall);
   add ("identified-shortly", test_identified_shortly);
   add ("images", test_images);
   add ("no-address", test_no_address);

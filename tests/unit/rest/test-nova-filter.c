@@ -49,6 +49,10 @@ test_matches (void)
   g_assert_false (matches ("name=web&status=ERROR", "web", "ACTIVE"));
   g_assert_false (matches ("image=x", "web", "ACTIVE"));
   g_assert_true (matches ("image=", "web", "ACTIVE"));
+  g_assert_false (matches ("deleted=True", "web", "ACTIVE"));
+  g_assert_false (matches ("deleted=1", "web", "ACTIVE"));
+  g_assert_true (matches ("deleted=False", "web", "ACTIVE"));
+  g_assert_true (matches ("deleted=", "web", "ACTIVE"));
 }
 
 static void
