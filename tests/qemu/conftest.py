@@ -3,6 +3,7 @@ import functools
 
 import pytest
 
+from support.full import ImageScene
 from support.scene import Scene
 
 
@@ -10,3 +11,9 @@ from support.scene import Scene
 def scene(tmp_path):
     """Makes a Scene in the test's own folder; see tests/support/scene.py."""
     return functools.partial(Scene, tmp_path)
+
+
+@pytest.fixture
+def imaging(tmp_path):
+    """The same for an ImageScene; see tests/support/full.py."""
+    return functools.partial(ImageScene, tmp_path)

@@ -2,93 +2,16 @@
 """Filesystems that are frozen around the point, and guest agents of every temper."""
 
 import datetime
-import json
 import os
-import socket
-import threading
-import time
 
 import pytest
 
 from support import qemus
+from support.agent import Agent
 from support.machine import wait_until
 from support.scene import pairs
 
 newest = pytest.mark.parametrize('qemu', qemus()[-1:], ids=str)
-
-
-class Agent:
-    """Speaks as a guest agent does, and records what was done to it.
-
-    temper   'fine'; 'silent': never answers; 'refusing': will not freeze; 'thawing': thaws by itself
-             at once, as some guests do; 'dying': freezes, closes, and comes back some time later;
-             'slow': takes a second to freeze
-    """
-
-    def __init__(self, path, temper='fine'):
-        self.path, self.temper = str(path), temper
-        self.frozen, self.log = False, []       # (time, command)
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.bind(self.path)
-        self._socket.listen()
-        self._end = threading.Event()
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def close(self):
-        self._end.set()
-        self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-
-    def times(self, command):
-        return [at for at, name in self.log if name == command]
-
-    def _serve(self):
-        while not self._end.is_set():
-            try:
-                link, _ = self._socket.accept()
-            except OSError:
-                return
-            with link:
-                try:
-                    self._talk(link)
-                except OSError:
-                    pass
-
-    def _talk(self, link):
-        for line in link.makefile('rb'):
-            request = json.loads(line.strip(b'\xff\n'))
-            name = request['execute'].removeprefix('guest-')
-            self.log.append((time.time(), name))
-            if self.temper == 'silent':
-                continue
-            answer = self._answer(name, request.get('arguments', {}))
-            if answer is None:
-                return
-            mark = b'\xff' * (name == 'sync-delimited')
-            link.sendall(mark + json.dumps(answer).encode() + b'\n')
-
-    def _answer(self, name, arguments):
-        if name in ('sync', 'sync-delimited'):
-            return {'return': arguments['id']}
-        if name == 'fsfreeze-status':
-            return {'return': 'frozen' if self.frozen else 'thawed'}
-        if name == 'fsfreeze-freeze':
-            if self.temper == 'refusing':
-                return {'error': {'class': 'GenericError', 'desc': 'a filesystem is not fit for that'}}
-            if self.temper == 'slow':
-                time.sleep(1)
-            self.frozen = True
-            if self.temper == 'dying':
-                self.temper = 'fine'
-                self._end.wait(0.5)
-                return None
-            if self.temper == 'thawing':
-                self.frozen = False
-            return {'return': 2}
-        if name == 'fsfreeze-thaw':
-            was, self.frozen = self.frozen, False
-            return {'return': 2 if was else 0}
-        return {'error': {'class': 'CommandNotFound', 'desc': name}}
 
 
 @pytest.fixture

@@ -65,8 +65,8 @@ class Clients:
         with open(self.path) as file:
             entry = json.load(file)['clouds'][cloud or self.default]
         known = {**entry['auth'], **{key: entry[key] for key in ('auth_type', 'region_name') if key in entry}}
-        if 'endpoint' in known:     # otherwise it wants to know of a project
-            options += ['--os-endpoint-override', known['endpoint']]
+        if 'endpoint' in known:     # the client insists on these all the same
+            known.update(project_name='any', auth_url=known['endpoint'])
         return self._run(self._start([NOVA, *options, *words],
                                      {f'OS_{key.upper()}': value for key, value in known.items()}), status)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Full images of a Scene's guest, and what they must be; disk and chain as before when they are done."""
+"""Full images of a Scene's guest, and what they must be; the disks as before when all is done."""
 
 import contextlib
 import json
@@ -98,6 +98,9 @@ class ImageScene(Scene):
                 **{name: inserted[name] for name in LIMITS}}
         return chains, settings
 
+    def status(self):
+        return self.vm.qmp.execute('query-status')['status']
+
     def note(self):
         self.before = self.devices()
         self.named = {path: os.stat(path).st_ino for path, _ in self.paths}
@@ -145,7 +148,7 @@ class ImageScene(Scene):
         assert answer.status == status, answer.body
         assert answer.error['code'] == code, answer.body
         for word in words:
-            assert word in answer.error['message'], f'{word!r} is not in {answer.error["message"]!r}'
+            assert word in answer.error['message'], answer.error
         assert self.state() == before, 'it was refused, and something has changed'
         return answer.error
 
@@ -172,7 +175,7 @@ class ImageScene(Scene):
             {disk['image_id'] for disk in operation['result']['disks']}
         if len(images) == len(self.paths):
             point = assert_prefix([image for _, image in sorted(images.items())], self.qemu)
-            assert before <= point <= after + 1, f'the point is at {point}, not in {before}..{after}'
+            assert before <= point <= after + 1, f'the point, {point}, is not in {before}..{after}'
         return images
 
     def judge_folded(self, disk):
@@ -191,8 +194,8 @@ class ImageScene(Scene):
         assert record['sha512'] == digest(path) and record['md5'] == digest(path, 'md5')
         assert properties['qsnapd_kind'] == 'full' and properties['qsnapd_point'] == operation['id']
         assert not {'qsnapd_parent', 'qsnapd_chain'} & properties.keys()
-        assert (properties['image_type'], properties['image_location'], properties['image_state']) == \
-            ('snapshot', 'snapshot', 'available')
+        assert [properties[f'image_{name}'] for name in ('type', 'location', 'state')] == \
+            ['snapshot', 'snapshot', 'available']
         layer, = chain((path, fmt), self.qemu)
         assert properties['qsnapd_virtual_size'] == str(layer.size)
         assert record['min_disk'] == -(-layer.size >> 30)
@@ -215,8 +218,9 @@ class ImageScene(Scene):
 
     def forget_images(self, operation):
         images = self.daemon.get('/v1/images').json['images']
-        assert not [image for image in images
-                    if image['properties'].get('qsnapd_point') == operation['id']], 'an image was left'
+        left = [image for image in images
+                if image['properties'].get('qsnapd_point') == operation['id']]
+        assert not left, 'an image was left'
         self.images = {image['id'] for image in images}
 
     def judge_kept(self, operation, *words, begun=False):
@@ -229,7 +233,7 @@ class ImageScene(Scene):
                     for disk in point['disks']}
         kept = [disk for disk in operation['result']['disks'] if not disk['folded']]
         names = {disk['disk'] for disk in kept}
-        assert set(recorded) <= names if begun else set(recorded) == names, 'points are of what was kept'
+        assert set(recorded) <= names and (begun or set(recorded) == names), recorded
         for disk in kept:
             for word in words:
                 assert word in disk['kept'], disk['kept']
@@ -259,8 +263,12 @@ class ImageScene(Scene):
         return next(block for block in self.vm.qmp.execute('query-block')
                     if name in block.get('qdev', '').split('/'))
 
+    def root(self, name='disk0'):
+        """The node that a device is on."""
+        return self.device(name)['inserted']['node-name']
+
     def fill(self, device='disk0', size=48, pattern=7, at=4):
-        """Writes MiB behind the records, as the guest would: into the layer, or the overlay above it."""
+        """Writes MiB behind the records, as the guest would, to the layer that is active."""
         self.behind = [None] * len(self.paths)
         qdev = self.device(device)['qdev']
         answer = self.vm.qmp.execute('human-monitor-command', {
@@ -272,19 +280,25 @@ class ImageScene(Scene):
 
     @contextlib.contextmanager
     def held_upload(self, size=48, **members):
-        """An image of a disk with much to send, held in its upload while the block runs; the operation."""
+        """An image with much to send, held in its upload while the block runs; the operation."""
         self.fill(size=size)
         operation = self.begin_image(**members)
-        reader = self.wait_reader()
-        os.kill(reader, signal.SIGSTOP)
+        path = f"/v1/operations/{operation['id']}"
+        wait_until(lambda: self.daemon.get(path).json['step'] == 'upload', 'it comes to upload')
+        self._held, *_ = self.readers()
+        os.kill(self._held, signal.SIGSTOP)
         try:
             yield operation
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(reader, signal.SIGCONT)
+            self.release()
+
+    def release(self):
+        """A held upload goes on."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._held, signal.SIGCONT)
 
     def held_fold(self, devices=('disk0',), **members):
-        """An image whose overlays go back slowly from some point on; the operation, and the jobs' ids."""
+        """An image whose overlays go back slowly; the operation, and the jobs' ids."""
         with self.held_upload(**members) as operation:
             for device in devices:
                 self.fill(device, pattern=9)
