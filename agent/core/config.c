@@ -387,7 +387,7 @@ check_together (Reader  *reader,
                 GError **error)
 {
   Config *config = reader->config;
-  gboolean is_glance = g_str_equal (config->store, "glance");
+  gboolean is_glance = g_strcmp0 (config->store, "glance") == 0;
 
   for (guint i = 0; i < config->guests->len; i++)
     {
