@@ -166,7 +166,7 @@ def test_bad_requests(qemu, scene):
             ({'nmae': 'x'}, 'nmae'),
             ({'name': ''}, 'name'), ({'name': 'x' * 256}, 'name'), ({'name': 1}, 'name'),
             ({'disks': []}, 'disks'), ({'disks': 'disk0'}, 'disks'), ({'disks': [1]}, 'disks'),
-            ({'quiesce': 'maybe'}, 'none, try, require'), ({'image': 'full'}, 'none, layer'),
+            ({'quiesce': 'maybe'}, 'none, try, require'), ({'image': 'whole'}, 'none, layer'),
             ({'parents': True}, 'parents'),
             ({'metadata': []}, 'metadata'), ({'metadata': {'a': 1}}, 'metadata'),
             ({'metadata': {'': 'x'}}, 'metadata'), ({'metadata': {'a': 'x' * 256}}, 'metadata'),
