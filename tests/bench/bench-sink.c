@@ -44,19 +44,40 @@ swallow (GInputStream *input,
 
 static gboolean
 show (GOutputStream *output,
+      const char    *status,
       const Image   *image,
-      const char    *path)
+      const char    *id)
 {
-  g_autofree char *id = g_path_get_basename (path);
   g_autofree char *body = g_strdup_printf ("{\"id\": \"%s\", \"status\": \"active\", \"size\": %"
                                            G_GINT64_FORMAT ", \"checksum\": \"%s\", "
                                            "\"os_hash_algo\": \"sha512\", "
                                            "\"os_hash_value\": \"%s\"}",
                                            id, image->size, image->md5, image->sha512);
-  g_autofree char *answer = g_strdup_printf ("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-                                             "Content-Length: %zu\r\n\r\n%s", strlen (body), body);
+  g_autofree char *answer = g_strdup_printf ("HTTP/1.1 %s\r\nContent-Type: application/json\r\n"
+                                             "Content-Length: %zu\r\n\r\n%s", status,
+                                             strlen (body), body);
 
   return say (output, answer);
+}
+
+/* A record, by the id that its maker has chosen. */
+static gboolean
+create (GInputStream  *input,
+        GOutputStream *output,
+        const Image   *image,
+        gint64         length)
+{
+  g_autofree char *body = g_malloc0 ((gsize) length + 1);
+  g_autoptr (GRegex) regex = g_regex_new ("\"id\"\\s*:\\s*\"([^\"]*)\"", 0, 0, NULL);
+  g_autoptr (GMatchInfo) match = NULL;
+  g_autofree char *id = NULL;
+
+  if (!g_input_stream_read_all (input, body, (gsize) length, NULL, NULL, NULL))
+    return FALSE;
+  if (g_regex_match (regex, body, 0, &match))
+    id = g_match_info_fetch (match, 1);
+
+  return show (output, "201 Created", image, id != NULL ? id : "");
 }
 
 static gboolean
@@ -88,7 +109,13 @@ serve_one (GDataInputStream *input,
     }
 
   if (g_str_equal (words[0], "GET"))
-    return show (output, image, words[1]);
+    {
+      g_autofree char *id = g_path_get_basename (words[1]);
+
+      return show (output, "200 OK", image, id);
+    }
+  if (g_str_equal (words[0], "POST") && length <= BUFFER_SIZE)
+    return create (G_INPUT_STREAM (input), output, image, length);
 
   if (expects && !say (output, "HTTP/1.1 100 Continue\r\n\r\n"))
     return FALSE;
@@ -113,6 +140,16 @@ on_run (GThreadedSocketService *service,
     ;
 
   return TRUE;
+}
+
+static gboolean
+on_input_gone (GIOChannel   *input,
+               GIOCondition  condition,
+               gpointer      loop)
+{
+  g_main_loop_quit (loop);
+
+  return G_SOURCE_REMOVE;
 }
 
 int
@@ -145,11 +182,8 @@ main (int    argc,
   {
     g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
     g_autoptr (GIOChannel) input = g_io_channel_unix_new (0);
-    GSource *watch = g_io_create_watch (input, G_IO_HUP | G_IO_ERR);
 
-    g_source_set_callback (watch, G_SOURCE_FUNC (g_main_loop_quit), loop, NULL);
-    g_source_attach (watch, NULL);
-    g_source_unref (watch);
+    g_io_add_watch (input, G_IO_HUP | G_IO_ERR, on_input_gone, loop);
     g_main_loop_run (loop);
   }
 
