@@ -10,6 +10,7 @@
 #include <core/error.h>
 #include <core/journal.h>
 #include <guest/registry.h>
+#include <image/source.h>
 #include <image/store.h>
 #include <operations/operations.h>
 #include <rest/server.h>
@@ -230,6 +231,8 @@ daemon_start (Daemon  *self,
   if (!open_journal (self, error))
     return FALSE;
 
+  /* The journal is ours alone, and so is its folder. */
+  flat_source_clean_up (self->config->state_folder);
   self->store = open_store (self->config, error);
   if (self->store == NULL)
     return FALSE;

@@ -4,6 +4,7 @@
  * them (in the main loop's), ask it what is data (in a thread). */
 
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -11,6 +12,8 @@
 
 #include "flat-layers.h"
 #include "flat-source.h"
+
+#define SOCKET_PREFIX "read-"
 
 typedef struct
 {
@@ -275,7 +278,7 @@ flat_source_open_async (GPtrArray           *layers,
   g_task_set_task_data (task, self, opening_free);
   self->wanted = g_ptr_array_ref (layers);
   self->program = g_strdup (program);
-  self->socket = g_strdup_printf ("%s/read-%.8s", folder, unique);
+  self->socket = g_strdup_printf ("%s/" SOCKET_PREFIX "%.8s", folder, unique);
   self->is_qcow2 = g_strcmp0 (format, "qcow2") == 0;
 
   error = check_request (self, format);
@@ -304,4 +307,28 @@ flat_source_open_finish (GAsyncResult  *result,
                          GError       **error)
 {
   return g_task_propagate_pointer (G_TASK (result), error);
+}
+
+/**
+ * flat_source_clean_up:
+ * @folder: where sockets of ours are
+ *
+ * A socket is there only until we are connected to it; who was killed in between has left one. Its
+ * process has ended with him.
+ */
+void
+flat_source_clean_up (const char *folder)
+{
+  g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
+  const char *name;
+
+  while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
+    {
+      g_autofree char *path = g_build_filename (folder, name, NULL);
+      struct stat st;
+
+      if (g_str_has_prefix (name, SOCKET_PREFIX) && lstat (path, &st) == 0
+          && S_ISSOCK (st.st_mode))
+        unlink (path);
+    }
 }

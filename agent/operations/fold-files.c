@@ -9,6 +9,7 @@
 #include <core/error.h>
 
 #include "guest-errors.h"
+#include "image-records.h"
 #include "node-batch.h"
 #include "points.h"
 
@@ -131,9 +132,10 @@ removal_finish (Removal *self, GError *error)
 static void
 tell_folded (Backup *job)
 {
-  JsonArray *told = json_object_get_array_member (operation_get_result (job->operation), "disks");
+  JsonNode *node = json_object_get_member (operation_get_result (job->operation), "disks");
+  JsonArray *told = node != NULL ? json_node_get_array (node) : NULL;
 
-  for (guint i = 0; i < job->disks->len; i++)
+  for (guint i = 0; told != NULL && i < job->disks->len; i++)
     {
       const DiskPlan *disk = g_ptr_array_index (job->disks, i);
       JsonObject *object = json_array_get_object_element (told, i);
@@ -164,6 +166,8 @@ record_kept (Backup *job, GError **error)
   Journal *journal = operations_get_journal (job->operations);
   gboolean any = FALSE;
 
+  if (job->point == POINT_NOT_TAKEN)
+    return TRUE;
   for (guint i = 0; i < job->disks->len; i++)
     {
       DiskPlan *disk = g_ptr_array_index (job->disks, i);
@@ -180,7 +184,12 @@ record_kept (Backup *job, GError **error)
   for (guint i = 0; i < job->uploads->len; i++)
     {
       const UploadPlan *upload = g_ptr_array_index (job->uploads, i);
+      gint64 size;
 
+      if (!image_records_size (journal, upload->image_id, &size, error))
+        return FALSE;
+      if (size < 0)
+        continue;
       if (!points_set_image (journal, operation_get_id (job->operation), upload->disk,
                              upload->image_id, error))
         return FALSE;

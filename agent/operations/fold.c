@@ -33,10 +33,15 @@ fold_job_id (Backup *job, guint index)
   return snapshot_node_name (operation_get_id (job->operation), index, "-fold");
 }
 
+/* Also of a point that was not taken of all disks: those that have their overlays lose them again. */
 gboolean
 fold_is_due (Backup *job)
 {
-  return job->folds && job->point != POINT_NOT_TAKEN;
+  gboolean any = job->point != POINT_NOT_TAKEN;
+
+  for (guint i = 0; i < job->disks->len; i++)
+    any = any || job->facts[i].overlay_in_chain;
+  return job->folds && any;
 }
 
 /**

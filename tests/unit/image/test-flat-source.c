@@ -4,6 +4,7 @@
  * hang, and nothing left over. */
 
 #include <core/error.h>
+#include <gio/gunixsocketaddress.h>
 #include <glib/gstdio.h>
 #include <signal.h>
 #include <string.h>
@@ -200,6 +201,24 @@ test_locks (FlatFixture   *fixture,
   flat_close (source);
   flat_run (fixture, "io -f qcow2 -c 'write -P 9 0 1k' b");
   assert_nothing_left (fixture);
+}
+
+/* Of a life before: a socket that nobody came to, beside files of the folder's owner. */
+static void
+test_clean_up (FlatFixture   *fixture,
+               gconstpointer  data)
+{
+  g_autofree char *left = flat_path (fixture, "read-0a1b2c3d");
+  g_autofree char *theirs = flat_path (fixture, "read-me");
+  g_autofree char *folder = g_path_get_dirname (left);
+  g_autoptr (GSocketAddress) address = g_unix_socket_address_new (left);
+  g_autoptr (GSocket) socket = g_socket_new (G_SOCKET_FAMILY_UNIX, G_SOCKET_TYPE_STREAM, 0, NULL);
+
+  g_assert_true (g_socket_bind (socket, address, FALSE, NULL));
+  g_assert_true (g_file_set_contents (theirs, "x", 1, NULL));
+  flat_source_clean_up (folder);
+  g_assert_false (g_file_test (left, G_FILE_TEST_EXISTS));
+  g_assert_true (g_file_test (theirs, G_FILE_TEST_EXISTS));
 }
 
 /* --- reading again, and from where --- */
@@ -570,6 +589,7 @@ main (int    argc,
   flat_add_test ("below-a-guest", test_below_a_guest);
   flat_add_test ("writer", test_writer);
   flat_add_test ("locks", test_locks);
+  flat_add_test ("clean-up", test_clean_up);
   flat_add_test ("rewind", test_rewind);
   flat_add_test ("odd-names", test_odd_names);
   flat_add_test ("refusals", test_refusals);

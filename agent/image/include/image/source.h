@@ -62,6 +62,8 @@ void         flat_source_open_async   (GPtrArray *layers, const char *format, co
                                        GAsyncReadyCallback callback, gpointer user_data);
 ImageSource *flat_source_open_finish  (GAsyncResult *result,
                                        GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Takes away the sockets that a death of ours has left in @folder. */
+void         flat_source_clean_up     (const char *folder);
 /* Lets go of the layers: when this returns, no process of ours has one open; what is still read
  * fails. Sources of other kinds return at once. The last reference to an open flat source ends its
  * process too, but does not wait. */
