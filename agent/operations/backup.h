@@ -112,6 +112,10 @@ void     backup_step_failed      (GTask *step, GError *error);
  * one, or none, is there by now. (transfer none) */
 QmpClient *backup_client (Backup *job, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* Makes the published name of a disk lead to its overlay. Blocking. */
+gboolean disk_plan_publish_overlay (const DiskPlan *disk, GError **error)
+                                    G_GNUC_WARN_UNUSED_RESULT;    /* point-files.c */
+
 /* The overlay of a disk is on top now. */
 void backup_note_overlay (Backup *job, guint index);
 

@@ -12,6 +12,7 @@
 #include "image-records.h"
 #include "node-batch.h"
 #include "points.h"
+#include "told.h"
 
 static gboolean
 is_overlay (const DiskPlan *disk, const FileFacts *facts)
@@ -38,7 +39,6 @@ fold_look_at_name (const DiskPlan *disk, FoldFacts *facts, GError **error)
 {
   g_autoptr (GError) problem = NULL;
   FileFacts published = { 0 };
-
   gboolean is_there = files_look (disk->published, &published, &problem);
 
   facts->name_on_overlay = is_there && is_overlay (disk, &published);
@@ -61,14 +61,13 @@ typedef struct
 static gboolean
 publish (const DiskPlan *disk, gboolean to_layer, GError **error)
 {
+  if (!to_layer)
+    return disk_plan_publish_overlay (disk, error);
   /* A block device is started from by its own name again. */
   if (disk->device_path != NULL)
-    return to_layer ? files_remove (disk->published, (guint64) disk->overlay_dev,
-                                    (guint64) disk->overlay_ino, error)
-                    : files_publish (disk->overlay, disk->published, 0, error);
-  return to_layer ? files_publish (disk->layer, disk->published, (guint64) disk->overlay_ino, error)
-                  : files_publish (disk->overlay, disk->published, (guint64) disk->layer_ino,
-                                   error);
+    return files_remove (disk->published, (guint64) disk->overlay_dev,
+                         (guint64) disk->overlay_ino, error);
+  return files_publish (disk->layer, disk->published, (guint64) disk->overlay_ino, error);
 }
 
 static void
@@ -132,19 +131,18 @@ removal_finish (Removal *self, GError *error)
 static void
 tell_folded (Backup *job)
 {
-  JsonNode *node = json_object_get_member (operation_get_result (job->operation), "disks");
-  JsonArray *told = node != NULL ? json_node_get_array (node) : NULL;
-
-  for (guint i = 0; told != NULL && i < job->disks->len; i++)
+  for (guint i = 0; i < job->disks->len; i++)
     {
       const DiskPlan *disk = g_ptr_array_index (job->disks, i);
-      JsonObject *object = json_array_get_object_element (told, i);
+      JsonObject *told = told_find (job->operation, "disks", "disk", disk->disk);
 
-      json_object_set_boolean_member (object, "folded", disk->folded);
+      if (told == NULL)
+        continue;
+      json_object_set_boolean_member (told, "folded", disk->folded);
       if (!disk->folded)
         continue;
-      json_object_remove_member (object, "overlay");
-      json_object_remove_member (object, "kept");
+      json_object_remove_member (told, "overlay");
+      json_object_remove_member (told, "kept");
     }
 }
 

@@ -9,6 +9,7 @@
 
 #include "guest-errors.h"
 #include "point-jobs.h"
+#include "told.h"
 
 /* A command to a job, and the wait for what it does. */
 typedef struct
@@ -33,7 +34,7 @@ fold_job_id (Backup *job, guint index)
   return snapshot_node_name (operation_get_id (job->operation), index, "-fold");
 }
 
-/* Also of a point that was not taken of all disks: those that have their overlays lose them again. */
+/* Also of a point that was not taken of all disks: those that have their overlays lose them. */
 gboolean
 fold_is_due (Backup *job)
 {
@@ -66,23 +67,6 @@ fold_is_settled (Backup *job, GError **error)
   return TRUE;
 }
 
-static JsonObject *
-find_told_disk (Backup *job, const char *name)
-{
-  JsonNode *node = json_object_get_member (operation_get_result (job->operation), "disks");
-  JsonArray *disks = node != NULL && JSON_NODE_HOLDS_ARRAY (node) ? json_node_get_array (node)
-                                                                  : NULL;
-
-  for (guint i = 0; disks != NULL && i < json_array_get_length (disks); i++)
-    {
-      JsonObject *disk = json_array_get_object_element (disks, i);
-
-      if (g_strcmp0 (json_object_get_string_member_with_default (disk, "disk", NULL), name) == 0)
-        return disk;
-    }
-  return NULL;
-}
-
 /**
  * fold_keep:
  * @job: a job
@@ -93,7 +77,7 @@ void
 fold_keep (Backup *job, guint index, GError *reason)
 {
   const DiskPlan *disk = g_ptr_array_index (job->disks, index);
-  JsonObject *told = find_told_disk (job, disk->disk);
+  JsonObject *told = told_find (job->operation, "disks", "disk", disk->disk);
 
   g_message ("operation %s: the overlay %s of disk %s stays: %s",
              operation_get_id (job->operation), disk->overlay, disk->disk, reason->message);
@@ -175,18 +159,6 @@ fold_command_finish (GAsyncResult *result, GError **error)
   return g_task_propagate_boolean (G_TASK (result), error);
 }
 
-static void
-on_ended (GObject *source, GAsyncResult *result, gpointer user_data)
-{
-  g_autoptr (GTask) task = user_data;
-  GError *error = NULL;
-
-  if (g_task_propagate_boolean (G_TASK (result), &error))
-    g_task_return_boolean (task, TRUE);
-  else
-    g_task_return_error (task, error);
-}
-
 /**
  * fold_cancel_async:
  * @job: a job
@@ -201,9 +173,8 @@ fold_cancel_async (Backup *job, guint index, GAsyncReadyCallback callback, gpoin
 {
   g_autofree char *id = fold_job_id (job, index);
   char *ids[] = { id, NULL };
-  GTask *task = g_task_new (NULL, NULL, callback, user_data);
 
-  point_jobs_end (g_task_new (NULL, NULL, on_ended, task), job, ids);
+  point_jobs_end (g_task_new (NULL, NULL, callback, user_data), job, ids);
 }
 
 gboolean

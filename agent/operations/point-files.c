@@ -91,8 +91,17 @@ backup_create_files (GTask *step, gpointer user_data)
   run_on_disks (step, job, create_disk_files);
 }
 
-static gboolean
-publish (DiskPlan *disk, GError **error)
+/**
+ * disk_plan_publish_overlay:
+ * @disk: a disk whose overlay is there
+ * @error: return location: AGENT_ERROR_CONFLICT, NO_SPACE, INTERNAL
+ *
+ * Blocks.
+ *
+ * Returns: whether the published name leads to the overlay, durably
+ */
+gboolean
+disk_plan_publish_overlay (const DiskPlan *disk, GError **error)
 {
   guint64 old = disk->device_path == NULL ? (guint64) disk->layer_ino : 0;
 
@@ -102,7 +111,7 @@ publish (DiskPlan *disk, GError **error)
 static gboolean
 publish_disk_early (Backup *job, DiskPlan *disk, GError **error)
 {
-  return naming_needs_stop (disk->naming) || publish (disk, error);
+  return naming_needs_stop (disk->naming) || disk_plan_publish_overlay (disk, error);
 }
 
 /* The overlay is still empty: whoever starts from it now reads through to the layer below. */
@@ -132,7 +141,7 @@ publish_disk_late (Backup *job, DiskPlan *disk, GError **error)
   guint index;
 
   return !g_ptr_array_find (job->disks, disk, &index) || !job->facts[index].overlay_in_chain
-         || !naming_needs_stop (disk->naming) || publish (disk, error);
+         || !naming_needs_stop (disk->naming) || disk_plan_publish_overlay (disk, error);
 }
 
 /* The guest stands still: nothing it is told after this can be missing from the name. A disk

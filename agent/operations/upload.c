@@ -11,6 +11,7 @@
 #include "image-properties.h"
 #include "image-records.h"
 #include "points.h"
+#include "told.h"
 
 /* A walk over the uploads, one asynchronous call after the other. */
 typedef struct
@@ -80,28 +81,11 @@ describe (Backup *job, const UploadPlan *upload)
                                       ? json_node_get_object (metadata) : NULL);
 }
 
-/* The member of @list whose @member is @id; NULL when there is none. */
-static JsonObject *
-find_told (JsonNode *list, const char *member, const char *id)
-{
-  JsonArray *array = list != NULL && JSON_NODE_HOLDS_ARRAY (list) ? json_node_get_array (list)
-                                                                  : NULL;
-
-  for (guint i = 0; array != NULL && i < json_array_get_length (array); i++)
-    {
-      JsonObject *object = json_array_get_object_element (array, i);
-
-      if (g_strcmp0 (json_object_get_string_member_with_default (object, member, NULL), id) == 0)
-        return object;
-    }
-  return NULL;
-}
-
 /* The point's disks name their images too, once they are whole. */
 static void
-tell_disk_image (JsonObject *result, const UploadPlan *upload)
+tell_disk_image (Backup *job, const UploadPlan *upload)
 {
-  JsonObject *disk = find_told (json_object_get_member (result, "disks"), "disk", upload->disk);
+  JsonObject *disk = told_find (job->operation, "disks", "disk", upload->disk);
 
   if (disk != NULL)
     json_object_set_string_member (disk, "image_id", upload->image_id);
@@ -112,7 +96,7 @@ static void
 tell_image (Backup *job, const UploadPlan *upload, gint64 size)
 {
   JsonObject *result = operation_get_result (job->operation);
-  JsonObject *image = find_told (json_object_get_member (result, "images"), "id", upload->image_id);
+  JsonObject *image = told_find (job->operation, "images", "id", upload->image_id);
 
   if (!json_object_has_member (result, "images"))
     json_object_set_array_member (result, "images", json_array_new ());
@@ -132,7 +116,7 @@ tell_image (Backup *job, const UploadPlan *upload, gint64 size)
     return;
   json_object_set_int_member (image, "size", size);
   if (upload->is_point)
-    tell_disk_image (result, upload);
+    tell_disk_image (job, upload);
 }
 
 static void create_next (Uploads *self);

@@ -100,9 +100,7 @@ withdraw_overlay (Backup *job, const DiskPlan *disk, const DiskFacts *facts,
     return FALSE;
   if (!*kept)
     return files_remove (disk->overlay, overlay->dev, overlay->ino, error);
-  return !moved
-         || files_publish (disk->overlay, disk->published,
-                           disk->device_path == NULL ? (guint64) disk->layer_ino : 0, error);
+  return !moved || disk_plan_publish_overlay (disk, error);
 }
 
 static gboolean
