@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "guest-errors.h"
+#include "reply.h"
 
 /* Each write of a guest makes a commit copy 64 KiB at most: so it gains on that many of them. Of
  * all limits only these two are set, which tells ours from an owner's. */
@@ -96,13 +97,10 @@ find_inserted (JsonNode *reply, const char *device)
   for (guint i = 0; array != NULL && i < json_array_get_length (array); i++)
     {
       JsonNode *node = json_array_get_element (array, i);
-      JsonObject *object = JSON_NODE_HOLDS_OBJECT (node) ? json_node_get_object (node) : NULL;
-      JsonNode *qdev = object != NULL ? json_object_get_member (object, "qdev") : NULL;
-      JsonNode *inserted = object != NULL ? json_object_get_member (object, "inserted") : NULL;
+      JsonNode *inserted = JSON_NODE_HOLDS_OBJECT (node)
+        ? json_object_get_member (json_node_get_object (node), "inserted") : NULL;
 
-      if (qdev != NULL && JSON_NODE_HOLDS_VALUE (qdev)
-          && json_node_get_value_type (qdev) == G_TYPE_STRING
-          && strcmp (json_node_get_string (qdev), device) == 0 && inserted != NULL
+      if (g_strcmp0 (reply_text (node, "qdev"), device) == 0 && inserted != NULL
           && JSON_NODE_HOLDS_OBJECT (inserted))
         return json_node_get_object (inserted);
     }
@@ -314,17 +312,6 @@ on_continued (GObject *source, GAsyncResult *result, gpointer user_data)
   go_on_finish (user_data, error);
 }
 
-static gboolean
-says_paused (JsonNode *reply)
-{
-  JsonNode *status = JSON_NODE_HOLDS_OBJECT (reply)
-    ? json_object_get_member (json_node_get_object (reply), "status") : NULL;
-
-  return status != NULL && JSON_NODE_HOLDS_VALUE (status)
-         && json_node_get_value_type (status) == G_TYPE_STRING
-         && strcmp (json_node_get_string (status), "paused") == 0;
-}
-
 static void
 on_status (GObject *source, GAsyncResult *result, gpointer user_data)
 {
@@ -334,7 +321,7 @@ on_status (GObject *source, GAsyncResult *result, gpointer user_data)
   GError *error = NULL;
 
   reply = qmp_client_execute_finish (client, result, &error);
-  if (reply == NULL || !says_paused (reply))
+  if (reply == NULL || g_strcmp0 (reply_text (reply, "status"), "paused") != 0)
     go_on_finish (self, error);
   else
     qmp_client_execute_async (client, "cont", NULL, GUEST_COMMAND_DEADLINE_MS, NULL, on_continued,

@@ -8,6 +8,7 @@
 #include <core/error.h>
 
 #include "guest-errors.h"
+#include "reply.h"
 
 typedef struct
 {
@@ -114,13 +115,10 @@ on_exports (GObject *source, GAsyncResult *result, gpointer user_data)
   array = JSON_NODE_HOLDS_ARRAY (reply) ? json_node_get_array (reply) : NULL;
   for (guint i = 0; array != NULL && i < json_array_get_length (array); i++)
     {
-      JsonNode *item = json_array_get_element (array, i);
-      JsonObject *export = JSON_NODE_HOLDS_OBJECT (item) ? json_node_get_object (item) : NULL;
-      JsonNode *node = export != NULL ? json_object_get_member (export, "node-name") : NULL;
+      const char *node = reply_text (json_array_get_element (array, i), "node-name");
 
-      if (node != NULL && JSON_NODE_HOLDS_VALUE (node)
-          && json_node_get_value_type (node) == G_TYPE_STRING)
-        g_strv_builder_add (names, json_node_get_string (node));
+      if (node != NULL)
+        g_strv_builder_add (names, node);
     }
   look->exports = g_strv_builder_end (names);
   qmp_graph_read_async (look->client, GUEST_COMMAND_DEADLINE_MS, g_task_get_cancellable (task),
@@ -149,7 +147,7 @@ on_migration (GObject *source, GAsyncResult *result, gpointer user_data)
   Look *look = g_task_get_task_data (task);
   g_autoptr (JsonNode) reply = NULL;
   GError *error = NULL;
-  JsonNode *status;
+  const char *status;
 
   reply = qmp_client_execute_finish (look->client, result, &error);
   if (reply == NULL)
@@ -157,11 +155,8 @@ on_migration (GObject *source, GAsyncResult *result, gpointer user_data)
       fail (task, error);
       return;
     }
-  status = JSON_NODE_HOLDS_OBJECT (reply)
-    ? json_object_get_member (json_node_get_object (reply), "status") : NULL;
-  look->inspection->migrating = status != NULL && JSON_NODE_HOLDS_VALUE (status)
-                                && json_node_get_value_type (status) == G_TYPE_STRING
-                                && !g_strv_contains (over, json_node_get_string (status));
+  status = reply_text (reply, "status");
+  look->inspection->migrating = status != NULL && !g_strv_contains (over, status);
   read_graph (task);
 }
 
