@@ -158,7 +158,7 @@ static gboolean
 enter (Reader *reader)
 {
   if (++reader->depth > QMP_JSON_DEPTH_MAX)
-    return qmp_json_reader_fail (reader, "nested more than 64 deep");
+    return qmp_json_reader_fail (reader, "nested more than 1024 deep");
   reader->at++;
   return TRUE;
 }

@@ -5,8 +5,9 @@
 
 G_BEGIN_DECLS
 
-/* Bounds of one text. What QEMU says stays far below them. */
-#define QMP_JSON_DEPTH_MAX   64         /* objects and arrays inside each other */
+/* Bounds of one text. What QEMU says stays below them. */
+#define QMP_JSON_DEPTH_MAX   1024       /* objects and arrays inside each other, as QEMU has it:
+                                         * query-block goes one down with each layer of a chain */
 #define QMP_JSON_MEMBERS_MAX 1024       /* members of one object */
 #define QMP_JSON_VALUES_MAX  (1 << 20)  /* values in all */
 

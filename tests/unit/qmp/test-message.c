@@ -275,7 +275,7 @@ test_bounds (void)
 
   value = read_value (too_deep, &error);
   g_assert_error (error, QMP_ERROR, QMP_ERROR_PROTOCOL);
-  g_assert_nonnull (strstr (error->message, "64 deep"));
+  g_assert_nonnull (strstr (error->message, "1024 deep"));
   g_clear_error (&error);
   value = read_value (abyss, &error);
   g_assert_error (error, QMP_ERROR, QMP_ERROR_PROTOCOL);
