@@ -13,6 +13,7 @@ struct _Commit
 {
   Operation      *operation;
   OperationState  state;
+  gboolean        plan_only;    /* state and steps are another one's to write */
   gint64          finished_us;
   GArray         *announced;    /* (nullable) */
   CommitFunc      func;
@@ -28,6 +29,19 @@ commit_free (Commit *commit)
 }
 
 static gboolean
+write_one (Engine  *self,
+           Commit  *commit,
+           GError **error)
+{
+  if (commit->plan_only)
+    return operation_update_plan (commit->operation, self->journal, error);
+
+  commit->finished_us = commit->state >= OPERATION_SUCCEEDED ? g_get_real_time () : 0;
+  return operation_update (commit->operation, self->journal, commit->state, commit->finished_us,
+                           commit->announced, error);
+}
+
+static gboolean
 write_all (Engine     *self,
            GPtrArray  *commits,
            guint       first,
@@ -39,12 +53,7 @@ write_all (Engine     *self,
 
   for (guint i = first; i < first + n_commits; i++)
     {
-      Commit *commit = g_ptr_array_index (commits, i);
-
-      commit->finished_us = commit->state >= OPERATION_SUCCEEDED ? g_get_real_time () : 0;
-
-      if (!operation_update (commit->operation, self->journal, commit->state, commit->finished_us,
-                             commit->announced, error))
+      if (!write_one (self, g_ptr_array_index (commits, i), error))
         {
           journal_rollback (self->journal);
           return FALSE;
@@ -81,7 +90,7 @@ static void
 end_commit (Commit       *commit,
             const GError *error)
 {
-  if (error == NULL)
+  if (error == NULL && !commit->plan_only)
     operation_written (commit->operation, commit->state, commit->finished_us, commit->announced);
 
   commit->func (commit->user_data, error);
@@ -147,6 +156,18 @@ engine_flush_commits (Engine *self)
     schedule (self);
 }
 
+static void
+add (Engine *self,
+     Commit *commit)
+{
+  if (self->commits->len == 0)
+    self->commit_deadline_us = g_get_monotonic_time () + PATIENCE_MS * 1000;
+
+  g_ptr_array_add (self->commits, commit);
+
+  if (self->commit_source == 0)
+    schedule (self);
+}
 /*
  * @state: the operation has it when the write is durable
  * @announced: (nullable): positions of steps to be written as begun
@@ -168,11 +189,58 @@ engine_commit (Engine         *self,
   commit->func = func;
   commit->user_data = user_data;
 
-  if (self->commits->len == 0)
-    self->commit_deadline_us = g_get_monotonic_time () + PATIENCE_MS * 1000;
+  add (self, commit);
+}
 
-  g_ptr_array_add (self->commits, commit);
+static void
+plan_saved (gpointer      user_data,
+            const GError *error)
+{
+  g_autoptr (GTask) task = user_data;
 
-  if (self->commit_source == 0)
-    schedule (self);
+  if (error == NULL)
+    g_task_return_boolean (task, TRUE);
+  else
+    g_task_return_error (task, g_error_copy (error));
+}
+
+/**
+ * engine_save_plan_async:
+ * @self: the engine
+ * @operation: one of its operations that has not finished
+ * @callback: called with the result
+ * @user_data: for @callback
+ *
+ * Writes the operation's plan to the journal, as it is at the time of the write. It is for changes
+ * that come from outside; what a step adds to the plan is written with the next step.
+ */
+void
+engine_save_plan_async (Engine              *self,
+                        Operation           *operation,
+                        GAsyncReadyCallback  callback,
+                        gpointer             user_data)
+{
+  Commit *commit = g_new0 (Commit, 1);
+
+  commit->operation = g_object_ref (operation);
+  commit->plan_only = TRUE;
+  commit->func = plan_saved;
+  commit->user_data = g_task_new (self, NULL, callback, user_data);
+  add (self, commit);
+}
+
+/**
+ * engine_save_plan_finish:
+ * @self: the engine
+ * @result: the result
+ * @error: return location: AGENT_ERROR NO_SPACE or INTERNAL
+ *
+ * Returns: whether the plan is durable
+ */
+gboolean
+engine_save_plan_finish (Engine        *self,
+                         GAsyncResult  *result,
+                         GError       **error)
+{
+  return g_task_propagate_boolean (G_TASK (result), error);
 }

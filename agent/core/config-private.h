@@ -16,6 +16,7 @@ typedef enum
   CONFIG_UUID,
   CONFIG_BOOLEAN,
   CONFIG_COUNT,                 /* guint */
+  CONFIG_OPTIONAL_COUNT,        /* gint, -1 while it is not set */
   CONFIG_SECONDS,               /* guint, written as "10s", "500ms", "2min" or a number alone */
   CONFIG_MILLISECONDS,
   CONFIG_PATHS,                 /* GStrv, parted by ; */

@@ -91,6 +91,12 @@ parse_boolean (const char *text,
   return TRUE;
 }
 
+static gboolean
+is_count (const ConfigKey *key)
+{
+  return key->type == CONFIG_COUNT || key->type == CONFIG_OPTIONAL_COUNT;
+}
+
 /* A number with a unit, or without one in the unit of the key. */
 static gboolean
 parse_number (const ConfigKey *key,
@@ -105,7 +111,7 @@ parse_number (const ConfigKey *key,
   g_autofree char *digits = g_strdup (text);
   guint64 number;
 
-  for (gsize i = 0; i < G_N_ELEMENTS (units) && key->type != CONFIG_COUNT; i++)
+  for (gsize i = 0; i < G_N_ELEMENTS (units) && !is_count (key); i++)
     {
       gsize n_digits = strspn (text, "0123456789");
 
@@ -186,6 +192,7 @@ set_field (const ConfigKey *key,
       return parse_boolean (text, field) ? NULL : g_strdup ("is neither true nor false");
 
     case CONFIG_COUNT:
+    case CONFIG_OPTIONAL_COUNT:
     case CONFIG_SECONDS:
     case CONFIG_MILLISECONDS:
       return parse_number (key, text, field)
@@ -273,6 +280,9 @@ config_value_clear (const ConfigKey *key,
     case CONFIG_MILLISECONDS:
       *(guint *) field = 0;
       break;
+    case CONFIG_OPTIONAL_COUNT:
+      *(gint *) field = -1;
+      break;
     case CONFIG_PATHS:
       g_clear_pointer ((char ***) field, g_strfreev);
       break;
@@ -305,6 +315,9 @@ config_value_copy (const ConfigKey *key,
     case CONFIG_SECONDS:
     case CONFIG_MILLISECONDS:
       *(guint *) target = *(const guint *) source;
+      break;
+    case CONFIG_OPTIONAL_COUNT:
+      *(gint *) target = *(const gint *) source;
       break;
     case CONFIG_PATHS:
       *(char ***) target = g_strdupv (*(char ***) source);

@@ -19,8 +19,11 @@ const ConfigKey config_keys[] = {
   { "daemon",   "transfers",      DAEMON (COUNT, transfers), "2", 1, 64, NULL },
   { "daemon",   "storage-daemon", DAEMON (TEXT, storage_daemon), "qemu-storage-daemon", 0, 0,
     NULL },
+  { "daemon",   "max-chain-length", DAEMON (COUNT, max_chain_length), "3", 0, CHAIN_LONGEST,
+    NULL },
   { "daemon",   "log",            DAEMON (WORD, log_level), "info", 0, 0,
     "error warning info debug" },
+  { "daemon",   "scan-folders",   DAEMON (PATHS, scan_folders), "", 0, 0, NULL },
 
   { "rest",     "socket",         DAEMON (PATH, socket), "/run/qsnapd/qsnapd.sock", 0, 0, NULL },
   { "rest",     "group",          DAEMON (TEXT, socket_group), NULL, 0, 0, NULL },
@@ -58,6 +61,8 @@ const ConfigKey config_keys[] = {
   { "guest",    "uuid",           GUEST (UUID, uuid), NULL, 0, 0, NULL },
   { "guest",    "overlay-folder", GUEST (PATH, overlay_folder), NULL, 0, 0, NULL },
   { "guest",    "allow-format-change", GUEST (BOOLEAN, allow_format_change), "false", 0, 0, NULL },
+  { "guest",    "max-chain-length", GUEST (OPTIONAL_COUNT, max_chain_length), NULL, 0,
+    CHAIN_LONGEST, NULL },
 
   { NULL, NULL, CONFIG_TEXT, 0, NULL, 0, 0, NULL },
 };
@@ -131,10 +136,12 @@ apply_defaults (gboolean    is_guest,
     {
       g_autoptr (GError) error = NULL;
 
-      if (g_str_equal (each->group, "guest") != is_guest || each->initial == NULL)
+      if (g_str_equal (each->group, "guest") != is_guest)
         continue;
 
-      if (!config_value_set (each, settings, each->initial, &error))
+      if (each->initial == NULL)
+        config_value_clear (each, settings);
+      else if (!config_value_set (each, settings, each->initial, &error))
         g_error ("the default of [%s]: %s", each->group, error->message);
     }
 }

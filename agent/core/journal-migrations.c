@@ -87,7 +87,39 @@ static const char version_1[] =
   ") STRICT;"
   "CREATE INDEX images_by_layer ON images (layer_dev, layer_ino);";
 
-const char *const journal_migrations[] = { version_1, NULL };
+/* Points outlive their layers: what a layer holds may move to another file, and what is written to
+ * holds no point any more. */
+static const char version_2[] =
+  "ALTER TABLE points ADD COLUMN"
+  "  pinned INTEGER NOT NULL DEFAULT 0 CHECK (pinned IN (0, 1));"    /* never folded away */
+
+  "ALTER TABLE point_disks ADD COLUMN"
+  "  born_ns INTEGER NOT NULL DEFAULT 0;"     /* of the file; 0: not known */
+
+  "CREATE INDEX point_disks_by_layer ON point_disks (ino, dev);"
+  "CREATE INDEX point_disks_by_image ON point_disks (image_id) WHERE image_id IS NOT NULL;"
+  "CREATE INDEX images_by_parent ON images (parent_image);"
+
+  /* A point of no disk is none. */
+  "CREATE TRIGGER points_without_disks AFTER DELETE ON point_disks"
+  "  WHEN NOT EXISTS (SELECT 1 FROM point_disks WHERE point = OLD.point)"
+  "  BEGIN DELETE FROM points WHERE id = OLD.point; END;"
+
+  /* The disks of guests as they were last seen: what is known of one that is shut off. */
+  "CREATE TABLE guest_disks ("
+  "  guest        TEXT NOT NULL,"
+  "  disk         TEXT NOT NULL,"
+  "  published    TEXT NOT NULL,"       /* what the guest is started from */
+  "  path         TEXT NOT NULL,"       /* of the active layer, by its name for life */
+  "  format       TEXT NOT NULL,"       /* of the active layer */
+  "  virtual_size INTEGER NOT NULL,"
+  "  aliases      TEXT NOT NULL,"       /* JSON: what else the disk is called */
+  "  layers       TEXT NOT NULL,"       /* JSON: which file of the chain is of which format */
+  "  seen_us      INTEGER NOT NULL,"
+  "  PRIMARY KEY (guest, disk)"
+  ") STRICT, WITHOUT ROWID;";
+
+const char *const journal_migrations[] = { version_1, version_2, NULL };
 
 static gboolean
 execute (sqlite3     *db,

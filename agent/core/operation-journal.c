@@ -117,6 +117,17 @@ operation_update (Operation       *self,
          write_steps (self, journal, announced, error);
 }
 
+gboolean
+operation_update_plan (Operation  *self,
+                       Journal    *journal,
+                       GError    **error)
+{
+  g_autoptr (JsonNode) plan = object_node (self->plan);
+
+  return journal_write (journal, error, "UPDATE operations SET plan = ? WHERE id = ?", "js", plan,
+                        self->id);
+}
+
 /* To be called when the transaction with operation_update() is durable. */
 void
 operation_written (Operation      *self,

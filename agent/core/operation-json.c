@@ -105,13 +105,26 @@ set_error (JsonObject *object,
   json_object_set_object_member (object, "error", member);
 }
 
+/* What was changed while it ran. */
+static void
+set_control (JsonObject *object,
+             JsonObject *plan)
+{
+  static const char *const members[] = { "speed", "paused" };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (members); i++)
+    if (json_object_has_member (plan, members[i]))
+      json_object_set_member (object, members[i], json_object_dup_member (plan, members[i]));
+}
+
 /**
  * operation_to_json:
  * @self: the operation
  *
  * Makes the form in which REST and CLI show an operation: id, kind, guest, disks (null: the whole
  * guest), state, step, steps, progress in bytes, error, request, result, and the times created,
- * started and finished. The plan is not shown.
+ * started and finished. Of the plan only "speed" (bytes a second) and "paused" are
+ * shown, once they were changed.
  *
  * Returns: (transfer full): an object, to be written out at once: request and result are the
  *   operation's own
@@ -139,6 +152,7 @@ operation_to_json (Operation *self)
   json_object_set_int_member (progress, "total", self->total);
   json_object_set_object_member (object, "progress", progress);
 
+  set_control (object, self->plan);
   set_error (object, self);
 
   json_object_set_object_member (object, "request", json_object_ref (self->request));

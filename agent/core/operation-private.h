@@ -83,6 +83,9 @@ gboolean     operation_insert         (Operation *self, Journal *journal, GError
 gboolean     operation_update         (Operation *self, Journal *journal, OperationState state,
                                        gint64 finished_us, GArray *announced, GError **error)
                                        G_GNUC_WARN_UNUSED_RESULT;
+/* The plan alone, between such updates. */
+gboolean     operation_update_plan    (Operation *self, Journal *journal,
+                                       GError **error) G_GNUC_WARN_UNUSED_RESULT;
 void         operation_written        (Operation *self, OperationState state, gint64 finished_us,
                                        GArray *announced);
 /* All that the journal knows, oldest first. */

@@ -73,3 +73,23 @@ window_leave (Run *run)
   else if (engine->windows->len == 0)
     engine_flush_commits (engine);
 }
+
+/**
+ * engine_is_holding_for:
+ * @self: the engine
+ * @operation: one of its operations
+ *
+ * Returns: %TRUE while the operation's guest stands still for it, or is about to
+ */
+gboolean
+engine_is_holding_for (Engine    *self,
+                       Operation *operation)
+{
+  for (guint i = 0; i < self->windows->len; i++)
+    if (((Run *) g_ptr_array_index (self->windows, i))->operation == operation)
+      return TRUE;
+  for (guint i = 0; i < self->waiting->len; i++)
+    if (((Run *) g_ptr_array_index (self->waiting, i))->operation == operation)
+      return TRUE;
+  return FALSE;
+}

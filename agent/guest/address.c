@@ -198,5 +198,13 @@ guest_config_check (const GuestConfig  *config,
       return FALSE;
     }
 
+  if (config->max_chain_length < -1 || config->max_chain_length > CHAIN_LONGEST)
+    {
+      agent_set_error (error, AGENT_ERROR_INVALID, "0 lets chains grow.",
+                       "a chain may be allowed 0 to %d layers, not %d", CHAIN_LONGEST,
+                       config->max_chain_length);
+      return FALSE;
+    }
+
   return TRUE;
 }

@@ -220,6 +220,20 @@ guest_process_is_alive (GPid    pid,
 }
 
 /**
+ * guest_last_process_is_alive:
+ * @self: a guest
+ *
+ * A monitor may be lost while its guest runs on.
+ *
+ * Returns: whether the process that was attached last still runs; %FALSE when none ever was
+ */
+gboolean
+guest_last_process_is_alive (Guest *self)
+{
+  return process_is_alive (self->last_pid, self->last_start_time);
+}
+
+/**
  * guest_dup_folder:
  * @self: a guest
  *

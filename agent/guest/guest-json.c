@@ -156,6 +156,11 @@ guest_to_json (Guest *self)
   add_error (builder, guest_get_error (self));
   json_builder_set_member_name (builder, "allow_format_change");
   json_builder_add_boolean_value (builder, config->allow_format_change);
+  json_builder_set_member_name (builder, "max_chain_length");
+  if (config->max_chain_length >= 0)
+    json_builder_add_int_value (builder, config->max_chain_length);
+  else
+    json_builder_add_null_value (builder);
   add_text (builder, "overlay_folder", config->overlay_folder);
   add_image_refs (builder, config->image_refs);
   json_builder_end_object (builder);

@@ -27,6 +27,8 @@ struct _Guest
   GCancellable    *attempt;             /* during a try */
   GuestLink       *link;                /* while attached */
   gint64           attached_us;
+  GPid             last_pid;            /* kept while it is gone */
+  guint64          last_start_time;
 };
 
 /* What the registry and quiescing need of a guest, and nobody else. */

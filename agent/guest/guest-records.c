@@ -48,6 +48,7 @@ record_to_json (Guest *guest)
   set_text (object, "uuid", config->uuid);
   set_text (object, "overlay_folder", config->overlay_folder);
   json_object_set_boolean_member (object, "allow_format_change", config->allow_format_change);
+  json_object_set_int_member (object, "max_chain_length", config->max_chain_length);
 
   if (config->image_refs != NULL)
     {
@@ -154,6 +155,8 @@ record_from_json (const char  *id,
   self->config->overlay_folder = dup_text (object, "overlay_folder");
   self->config->allow_format_change =
     json_object_get_boolean_member_with_default (object, "allow_format_change", FALSE);
+  self->config->max_chain_length =
+    (gint) json_object_get_int_member_with_default (object, "max_chain_length", -1);
   read_image_refs (self->config, object);
   self->uuid = dup_text (object, "seen_uuid");
   self->name = dup_text (object, "seen_name");

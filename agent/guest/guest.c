@@ -127,6 +127,8 @@ attach (Guest      *self,
   g_signal_connect (self->link, "event", G_CALLBACK (on_event), self);
 
   move_to (self, GUEST_ATTACHED);
+  self->last_pid = guest_link_get_pid (self->link);
+  self->last_start_time = guest_link_get_start_time (self->link);
   g_clear_error (&self->error);
   self->attached_us = g_get_monotonic_time ();
   retry_succeeded (self->retry);

@@ -72,7 +72,8 @@ test_every_key (void)
 {
   g_autofree char *message = NULL;
   g_autoptr (Config) config = load_text (
-    "[daemon]\nstate = /s\ntransfers=64\nlog = debug\n"
+    "[daemon]\nstate = /s\ntransfers=64\nlog = debug\nmax-chain-length = 200\n"
+    "scan-folders = /images;/more images\n"
     "[rest]\nsocket=/x.sock\ngroup = kvm\nlisten = [::1]:8080\ntoken-file = /t\n"
     "[store]\nkind = glance\nfolder = /f\n"
     "[glance]\nurl = https://images.example:9292\ntoken-file = /g\nca-file = /ca\ntimeout = 2min\n"
@@ -80,13 +81,16 @@ test_every_key (void)
     "[watch]\nsockets = /run/a; /run/b/*.sock ;\n"
     "[guest web 1]\nmonitor = host:4444\nagent = /a\n"
     "uuid = 0f3c7c0e-6d55-4a6c-93ab-5b8a3c1f8f55\noverlay-folder = /o\n"
-    "allow-format-change = yes\nimage-ref = one\nimage-ref.vd.b = two\n", NULL, &message);
+    "allow-format-change = yes\nmax-chain-length = 0\nimage-ref = one\nimage-ref.vd.b = two\n", NULL, &message);
   g_autoptr (GuestConfig) copy = NULL;
 
   g_assert_cmpstr (message, ==, NULL);
   g_assert_cmpstr (config->state_folder, ==, "/s");
   g_assert_cmpuint (config->transfers, ==, 64);
+  g_assert_cmpuint (config->max_chain_length, ==, 200);
   g_assert_cmpstr (config->log_level, ==, "debug");
+  g_assert_cmpuint (g_strv_length (config->scan_folders), ==, 2);
+  g_assert_cmpstr (config->scan_folders[1], ==, "/more images");
   g_assert_cmpstr (config->socket, ==, "/x.sock");
   g_assert_cmpstr (config->socket_group, ==, "kvm");
   g_assert_cmpstr (config->listen, ==, "[::1]:8080");
@@ -113,6 +117,7 @@ test_every_key (void)
   g_assert_cmpstr (copy->uuid, ==, "0f3c7c0e-6d55-4a6c-93ab-5b8a3c1f8f55");
   g_assert_cmpstr (copy->overlay_folder, ==, "/o");
   g_assert_true (copy->allow_format_change);
+  g_assert_cmpint (copy->max_chain_length, ==, 0);
   g_assert_cmpstr (g_hash_table_lookup (copy->image_refs, "*"), ==, "one");
   g_assert_cmpstr (g_hash_table_lookup (copy->image_refs, "vd.b"), ==, "two");
 }
@@ -142,10 +147,15 @@ static const struct
     "FILE:2: there is no group [deamon]; there are: [daemon], [rest], [store], [glance], "
     "[snapshot], [watch], [guest NAME]" },
   { "unknown-key", "[daemon]\n# a comment\ntransfer = 3\n",
-    "FILE:3: [daemon] has no key 'transfer'; it has: state, transfers, storage-daemon, log" },
+    "FILE:3: [daemon] has no key 'transfer'; it has: state, transfers, storage-daemon, "
+    "max-chain-length, log" },
   { "unknown-guest-key", "[guest a]\nmonitor = /m\nqmp = /q\n",
     "FILE:3: [guest a] has no key 'qmp'; it has: monitor, agent, uuid, overlay-folder, "
-    "allow-format-change, image-ref, image-ref.DISK" },
+    "allow-format-change, max-chain-length, image-ref, image-ref.DISK" },
+  { "chain-too-long", "[daemon]\nmax-chain-length = 201\n",
+    "FILE:2: max-chain-length = 201: the value is not a number from 0 to 200" },
+  { "guest-chain-too-long", "[guest a]\nmonitor = /m\nmax-chain-length = -1\n",
+    "FILE:3: max-chain-length = -1: the value is not a number from 0 to 200" },
   { "too-small", "[daemon]\ntransfers = 0\n",
     "FILE:2: transfers = 0: the value is not a number from 1 to 64" },
   { "too-large", "[daemon]\ntransfers = 18446744073709551617\n", "FILE:2: transfers = 1844" },
@@ -281,6 +291,8 @@ show_value (const ConfigKey *key,
     case CONFIG_SECONDS:
     case CONFIG_MILLISECONDS:
       return g_strdup_printf ("%u", *(const guint *) field);
+    case CONFIG_OPTIONAL_COUNT:
+      return g_strdup_printf ("%d", *(const gint *) field);
     case CONFIG_PATHS:
       return g_strjoinv (";", *(char ***) field);
     default:

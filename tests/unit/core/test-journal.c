@@ -588,6 +588,40 @@ test_migrations (Fixture       *fixture,
   g_assert_cmpint (sqlite3_close (db), ==, SQLITE_OK);
 }
 
+/* A journal of the first version keeps its points; those of no disk are none from then on. */
+static void
+test_second_version (Fixture       *fixture,
+                     gconstpointer  data)
+{
+  const char *const first[] = { journal_migrations[0], NULL };
+  g_autoptr (Journal) journal = NULL;
+  g_autoptr (GError) error = NULL;
+  sqlite3 *db = NULL;
+
+  g_assert_cmpint (sqlite3_open (fixture->path, &db), ==, SQLITE_OK);
+  g_assert_true (journal_migrate (db, "FILE", first, &error));
+  g_assert_no_error (error);
+  g_assert_cmpint (sqlite3_exec (db,
+                                 "INSERT INTO points VALUES ('p', 'g', 'n', 1, 'o', 0, NULL);"
+                                 "INSERT INTO point_disks VALUES"
+                                 " ('p', 'a', '/a.0', 1, 2, 3, 4, 'qcow2', NULL),"
+                                 " ('p', 'b', '/b.0', 1, 5, 3, 4, 'qcow2', 'i')",
+                                 NULL, NULL, NULL), ==, SQLITE_OK);
+  g_assert_cmpint (sqlite3_close (db), ==, SQLITE_OK);
+
+  journal = open_good (fixture->path);
+  g_assert_cmpint (read_number (journal, "SELECT count(*) FROM points WHERE pinned = 0"), ==, 1);
+  g_assert_cmpint (read_number (journal, "SELECT count(*) FROM point_disks WHERE born_ns = 0"), ==,
+                   2);
+  g_assert_true (journal_write (journal, &error, "DELETE FROM point_disks WHERE disk = 'a'", ""));
+  g_assert_cmpint (read_number (journal, "SELECT count(*) FROM points"), ==, 1);
+  g_assert_true (journal_write (journal, &error, "DELETE FROM point_disks WHERE disk = 'b'", ""));
+  g_assert_no_error (error);
+  g_assert_cmpint (read_number (journal, "SELECT count(*) FROM points"), ==, 0);
+
+  g_assert_cmpint (read_number (journal, "SELECT count(*) FROM guest_disks"), ==, 0);
+}
+
 #define ADD(name, func) g_test_add ("/journal/" name, Fixture, NULL, set_up, func, tear_down)
 
 int
@@ -613,6 +647,7 @@ main (int    argc,
   ADD ("newer", test_newer);
   ADD ("no-folder", test_no_folder);
   ADD ("migrations", test_migrations);
+  ADD ("second-version", test_second_version);
 
   return g_test_run ();
 }

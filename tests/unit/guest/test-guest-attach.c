@@ -67,6 +67,7 @@ test_request_options (RegistryFixture *fixture,
   config->uuid = g_strdup (UUID_A);
   config->overlay_folder = g_strdup ("/overlays");
   config->allow_format_change = TRUE;
+  config->max_chain_length = 7;
   if (config->image_refs == NULL)
     config->image_refs = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   g_hash_table_insert (config->image_refs, g_strdup ("*"), g_strdup ("image-1"));
@@ -88,6 +89,7 @@ test_request_options (RegistryFixture *fixture,
   g_assert_cmpstr (kept->uuid, ==, UUID_A);
   g_assert_cmpstr (kept->overlay_folder, ==, "/overlays");
   g_assert_true (kept->allow_format_change);
+  g_assert_cmpint (kept->max_chain_length, ==, 7);
   g_assert_cmpstr (g_hash_table_lookup (kept->image_refs, "*"), ==, "image-1");
 }
 

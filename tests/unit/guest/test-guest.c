@@ -534,6 +534,7 @@ test_json (Fixture       *fixture,
   g_assert_true (json_object_get_null_member (object, "error"));
   g_assert_false (json_object_get_boolean_member (object, "allow_format_change"));
   g_assert_true (json_object_get_null_member (object, "overlay_folder"));
+  g_assert_true (json_object_get_null_member (object, "max_chain_length"));
   g_assert_cmpuint (json_object_get_size (json_object_get_object_member (object, "image_refs")), ==,
                     0);
 

@@ -7,6 +7,9 @@ G_BEGIN_DECLS
 
 /* The daemon's settings: data/qsnapd.conf explains each key. Plain data, read once. */
 
+/* No chain that is kept short may be allowed to have more layers. */
+#define CHAIN_LONGEST 200
+
 typedef struct
 {
   char      *id;                /* (nullable): the name in [guest NAME], "pinned" by who wrote it */
@@ -15,6 +18,7 @@ typedef struct
   char      *uuid;              /* (nullable): the guest must have this one */
   char      *overlay_folder;    /* (nullable): where overlays over block devices go */
   gboolean   allow_format_change;       /* a raw disk may become a qcow2 */
+  gint       max_chain_length;  /* layers; 0: any number; -1: as the daemon's */
   GHashTable *image_refs;       /* disk name, or "*" -> id of the image that its base came from */
 } GuestConfig;
 
@@ -27,8 +31,10 @@ typedef struct
 {
   char      *state_folder;      /* [daemon] state: the journal's folder */
   guint      transfers;         /* [daemon] transfers: how many uploads at once */
+  guint      max_chain_length;  /* [daemon] max-chain-length: layers; 0: any number */
   char      *storage_daemon;    /* [daemon] storage-daemon: the program that reads frozen chains */
   char      *log_level;         /* [daemon] log: error, warning, info or debug */
+  char     **scan_folders;      /* [daemon] scan-folders: where others' images may stand on ours */
 
   char      *socket;            /* [rest] socket */
   char      *socket_group;      /* [rest] group (nullable) */

@@ -50,9 +50,16 @@ GPtrArray   *engine_list       (Engine *self, const char *guest);
 /* Asks for the end; the operation runs its cleaning steps. AGENT_ERROR_CONFLICT when it is over. */
 gboolean     engine_cancel     (Engine *self, Operation *operation, GError **error)
                                 G_GNUC_WARN_UNUSED_RESULT;
+/* Writes the plan of a running operation to the journal as it is then, between its steps' writes. */
+void         engine_save_plan_async  (Engine *self, Operation *operation,
+                                      GAsyncReadyCallback callback, gpointer user_data);
+gboolean     engine_save_plan_finish (Engine *self, GAsyncResult *result,
+                                      GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* TRUE when nothing runs. */
 gboolean     engine_is_idle    (Engine *self);
 /* TRUE while a guest stands still for a held step. */
 gboolean     engine_is_holding (Engine *self);
+/* The same for the guest of one operation, and for its sake. */
+gboolean     engine_is_holding_for (Engine *self, Operation *operation);
 
 G_END_DECLS

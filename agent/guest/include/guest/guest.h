@@ -73,6 +73,8 @@ GPid               guest_get_pid        (Guest *self);          /* 0 when unknow
 guint64            guest_get_start_time (Guest *self);
 /* Whether that process still runs, whatever has become of its guest. */
 gboolean           guest_process_is_alive (GPid pid, guint64 start_time);
+/* The same for the process that was attached last: FALSE when none was, or it is not known. */
+gboolean           guest_last_process_is_alive (Guest *self);
 /* QEMU's working folder, for relative file names; (nullable). */
 char              *guest_dup_folder     (Guest *self);
 
