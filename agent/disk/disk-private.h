@@ -7,9 +7,6 @@
 
 G_BEGIN_DECLS
 
-G_GNUC_INTERNAL
-Disk *disk_new        (void) G_GNUC_WARN_UNUSED_RESULT;
-
 /* Nothing happens for NULL, "" and what is there already. */
 G_GNUC_INTERNAL
 void  disk_add_alias  (Disk *disk, const char *alias);

@@ -22,6 +22,11 @@ layer_free (Layer *layer)
   g_free (layer);
 }
 
+/**
+ * disk_new:
+ *
+ * Returns: (transfer full): a disk without a name and without layers
+ */
 Disk *
 disk_new (void)
 {
@@ -31,6 +36,22 @@ disk_new (void)
   disk->layers = g_ptr_array_new_with_free_func ((GDestroyNotify) layer_free);
 
   return disk;
+}
+
+/**
+ * disk_add_layer:
+ * @disk: a disk
+ *
+ * Returns: (transfer none): an empty layer, the lowest of the disk
+ */
+Layer *
+disk_add_layer (Disk *disk)
+{
+  Layer *layer = g_new0 (Layer, 1);
+
+  g_ptr_array_add (disk->layers, layer);
+
+  return layer;
 }
 
 /**

@@ -271,7 +271,7 @@ files_create (const char  *path,
       return FALSE;
     }
   if (facts != NULL)
-    files_take_facts (facts, &st);
+    files_take_facts (facts, &st, place.folder, place.name);
 
   return TRUE;
 }

@@ -54,7 +54,7 @@ int      files_hold        (const char *path, struct stat *st,
 G_GNUC_INTERNAL
 gboolean files_is          (const struct stat *st, guint64 dev, guint64 ino);
 G_GNUC_INTERNAL
-void     files_take_facts  (FileFacts *facts, const struct stat *st);
+void     files_take_facts  (FileFacts *facts, const struct stat *st, int folder, const char *name);
 
 /* Puts errno in words: "PATH: WHAT: why", and what to do. */
 G_GNUC_INTERNAL

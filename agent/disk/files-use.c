@@ -4,6 +4,8 @@
 
 #include "files-private.h"
 
+#include <core/error.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -15,6 +17,32 @@
 #define LOCKS_LENGTH 200
 
 #define COMPARE_BYTES 65536
+
+/* @fd is closed. It may be -1, with errno. */
+static gboolean
+see_locks (int          fd,
+           const char  *path,
+           gboolean    *in_use,
+           GError     **error)
+{
+  struct flock lock = {
+    .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = LOCKS_START, .l_len = LOCKS_LENGTH,
+  };
+  int result = fd >= 0 ? fcntl (fd, F_OFD_GETLK, &lock) : -1;
+  int saved_errno = errno;
+
+  if (fd >= 0)
+    close (fd);
+
+  if (result < 0)
+    {
+      files_set_error (error, saved_errno, path, "it cannot be seen whether it is in use");
+      return FALSE;
+    }
+
+  *in_use = lock.l_type != F_UNLCK;
+  return TRUE;
+}
 
 /**
  * files_in_use:
@@ -31,31 +59,136 @@ files_in_use (const char  *path,
               gboolean    *in_use,
               GError     **error)
 {
-  struct flock lock = {
-    .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = LOCKS_START, .l_len = LOCKS_LENGTH,
-  };
   struct stat st;
   int fd = files_hold (path, &st, error);
-  int result, saved_errno;
 
   if (fd < 0)
     return FALSE;
   close (fd);
 
-  fd = open (path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-  result = fd >= 0 ? fcntl (fd, F_OFD_GETLK, &lock) : -1;
-  saved_errno = errno;
+  return see_locks (open (path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), path, in_use, error);
+}
+
+/**
+ * files_device_in_use:
+ * @path: a block device; symbolic links are followed
+ * @in_use: (out): whether it is mounted, a part of another device, or some QEMU has it open
+ * @error: return location
+ *
+ * Errors: %AGENT_ERROR_CONFLICT when it cannot be opened; %AGENT_ERROR_INTERNAL.
+ *
+ * Returns: whether it could be found out
+ */
+gboolean
+files_device_in_use (const char  *path,
+                     gboolean    *in_use,
+                     GError     **error)
+{
+  /* The kernel gives a device to one alone of those who want it for themselves. */
+  int fd = open (path, O_RDONLY | O_EXCL | O_NONBLOCK | O_CLOEXEC);
+
+  if (fd < 0 && errno == EBUSY)
+    {
+      *in_use = TRUE;
+      return TRUE;
+    }
+
+  return see_locks (fd, path, in_use, error);
+}
+
+/* Until @fd is closed. */
+static gboolean
+take_locks (int          fd,
+            const char  *path,
+            GError     **error)
+{
+  struct flock lock = {
+    .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = LOCKS_START, .l_len = LOCKS_LENGTH,
+  };
+
+  if (fcntl (fd, F_OFD_SETLK, &lock) == 0)
+    return TRUE;
+
+  if (errno == EAGAIN || errno == EACCES)
+    agent_set_error (error, AGENT_ERROR_CONFLICT, "see who has it, then try again",
+                     "%s: somebody has it open", path);
+  else
+    files_set_error (error, errno, path, "cannot be locked");
+
+  return FALSE;
+}
+
+/**
+ * files_claim_device:
+ * @path: a block device; symbolic links are followed
+ * @dev: device of the device node meant
+ * @ino: inode of the device node meant
+ * @error: return location
+ *
+ * As files_claim(), and against everybody else who wants it for himself. Blocking, but it does not
+ * wait for them.
+ *
+ * Errors: %AGENT_ERROR_CONFLICT when somebody has it open, or it is another one;
+ * %AGENT_ERROR_INTERNAL.
+ *
+ * Returns: a descriptor to write with; -1 with @error
+ */
+int
+files_claim_device (const char  *path,
+                    guint64      dev,
+                    guint64      ino,
+                    GError     **error)
+{
+  struct stat st;
+  int fd = open (path, O_RDWR | O_EXCL | O_CLOEXEC | O_NONBLOCK);
+
+  if (fd < 0 || fstat (fd, &st) != 0)
+    files_set_error (error, errno, path, "cannot be opened");
+  else if (!S_ISBLK (st.st_mode) || st.st_dev != dev || st.st_ino != ino)
+    files_set_other (error, path, dev, ino, &st);
+  else if (take_locks (fd, path, error))
+    return fd;
+
   if (fd >= 0)
     close (fd);
 
-  if (result < 0)
-    {
-      files_set_error (error, saved_errno, path, "it cannot be seen whether it is in use");
-      return FALSE;
-    }
+  return -1;
+}
 
-  *in_use = lock.l_type != F_UNLCK;
-  return TRUE;
+/**
+ * files_claim:
+ * @path: a regular file
+ * @dev: device of the file meant
+ * @ino: inode of the file meant
+ * @error: return location
+ *
+ * Holds the locks that whoever opens an image asks for. Blocking, but it does not wait for them.
+ *
+ * Errors: %AGENT_ERROR_CONFLICT when somebody has it open, or it is another file;
+ * %AGENT_ERROR_INTERNAL.
+ *
+ * Returns: a descriptor that keeps QEMU and its tools out until it is closed; -1 with @error
+ */
+int
+files_claim (const char  *path,
+             guint64      dev,
+             guint64      ino,
+             GError     **error)
+{
+  struct stat st;
+  int fd = open (path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+  if (fd < 0 || fstat (fd, &st) != 0)
+    files_set_error (error, errno, path, "cannot be opened");
+  else if (!files_is (&st, dev, ino))
+    files_set_other (error, path, dev, ino, &st);
+  else if (take_locks (fd, path, error))
+    return fd;
+
+  if (fd >= 0)
+    close (fd);
+
+  return -1;
 }
 
 static gboolean

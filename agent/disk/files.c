@@ -9,6 +9,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 /* What errno means here, and what to do about it. */
@@ -111,9 +113,29 @@ files_place_link (FilesPlace *place,
   return linkat (AT_FDCWD, source, place->folder, name, AT_SYMLINK_FOLLOW) == 0;
 }
 
+/* 0 when the file system keeps none, or the name has come to mean another file. A block device's is
+ * that of its node, which each start of the host makes anew. */
+static gint64
+find_birth (const struct stat *st,
+            int                folder,
+            const char        *name)
+{
+  struct statx found;
+
+  if (!S_ISREG (st->st_mode) || statx (folder, name, 0, STATX_INO | STATX_BTIME, &found) != 0
+      || (found.stx_mask & STATX_BTIME) == 0 || found.stx_ino != st->st_ino
+      || makedev (found.stx_dev_major, found.stx_dev_minor) != st->st_dev)
+    return 0;
+
+  return found.stx_btime.tv_sec * G_GINT64_CONSTANT (1000000000) + found.stx_btime.tv_nsec;
+}
+
+/* @st is of @name in @folder. */
 void
 files_take_facts (FileFacts         *facts,
-                  const struct stat *st)
+                  const struct stat *st,
+                  int                folder,
+                  const char        *name)
 {
   facts->dev = st->st_dev;
   facts->ino = st->st_ino;
@@ -121,6 +143,7 @@ files_take_facts (FileFacts         *facts,
   facts->allocated = (guint64) st->st_blocks * 512;
   facts->mtime_ns = (gint64) st->st_mtim.tv_sec * G_GINT64_CONSTANT (1000000000)
                     + st->st_mtim.tv_nsec;
+  facts->born_ns = find_birth (st, folder, name);
   facts->block_device = S_ISBLK (st->st_mode);
 }
 
@@ -193,6 +216,22 @@ files_set_other (GError            **error,
 }
 
 /**
+ * file_facts_are:
+ * @self: which file some path names
+ * @dev: a device, as a plan has it
+ * @ino: an inode on it; 0 for none
+ *
+ * Returns: whether it is that file
+ */
+gboolean
+file_facts_are (const FileFacts *self,
+                gint64           dev,
+                gint64           ino)
+{
+  return ino != 0 && self->dev == (guint64) dev && self->ino == (guint64) ino;
+}
+
+/**
  * files_look:
  * @path: an absolute path; symbolic links are followed
  * @facts: (out caller-allocates): untouched when %FALSE
@@ -240,7 +279,7 @@ files_look (const char  *path,
       st.st_size = size;
     }
 
-  files_take_facts (facts, &st);
+  files_take_facts (facts, &st, AT_FDCWD, path);
 
   return TRUE;
 }

@@ -52,6 +52,30 @@ names_split_layer (const char  *path,
 }
 
 /**
+ * names_backing:
+ * @image: the path of an image
+ * @backing: the path of what it stands on
+ *
+ * Relative where both are in one folder, so that a chain can be moved with it. QEMU takes what
+ * stands before a colon for a protocol.
+ *
+ * Returns: (transfer full): how the header of @image is to call @backing
+ */
+char *
+names_backing (const char *image,
+               const char *backing)
+{
+  g_autofree char *image_folder = g_path_get_dirname (image);
+  g_autofree char *folder = g_path_get_dirname (backing);
+  g_autofree char *file = g_path_get_basename (backing);
+
+  if (strcmp (image_folder, folder) != 0)
+    return g_strdup (backing);
+
+  return strchr (file, ':') != NULL ? g_strconcat ("./", file, NULL) : g_steal_pointer (&file);
+}
+
+/**
  * names_layer:
  * @published: what people call the disk, with or without folder
  * @number: the layer's number

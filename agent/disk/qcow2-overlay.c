@@ -58,15 +58,17 @@ check_overlay (guint64      virtual_size,
                const char  *backing_format,
                GError     **error)
 {
-  gsize name_length = strlen (backing_name);
+  gsize name_length = backing_name != NULL ? strlen (backing_name) : 0;
 
   if (virtual_size % 512 != 0 || virtual_size > MAX_SIZE)
     {
       agent_set_error (error, AGENT_ERROR_INVALID,
                        "sizes are multiples of 512 bytes up to 2 PiB",
-                       "no overlay of %" G_GUINT64_FORMAT " bytes is possible", virtual_size);
+                       "no image of %" G_GUINT64_FORMAT " bytes is possible", virtual_size);
       return FALSE;
     }
+  if (backing_name == NULL)
+    return TRUE;
   if (name_length == 0 || name_length > QCOW2_MAX_BACKING_NAME)
     {
       agent_set_error (error, AGENT_ERROR_INVALID,
@@ -92,12 +94,34 @@ check_overlay (guint64      virtual_size,
   return TRUE;
 }
 
+/* The format goes into an extension right behind the header, the name behind that. */
+static void
+put_backing (guint8     *bytes,
+             const char *name,
+             gsize       name_length,
+             const char *format,
+             gsize       format_length)
+{
+  gsize at = QCOW2_OUR_HEADER_LENGTH;
+
+  put32 (bytes, at, QCOW2_EXTENSION_BACKING_FORMAT);
+  put32 (bytes, at + 4, (guint32) format_length);
+  memcpy (bytes + at + 8, format, format_length);
+  at += 8 + ((format_length + 7) & ~(gsize) 7);
+  at += 8;                      /* QCOW2_EXTENSION_END and its length: zeros */
+
+  put64 (bytes, QCOW2_AT_BACKING_OFFSET, at);
+  put32 (bytes, QCOW2_AT_BACKING_LENGTH, (guint32) name_length);
+  memcpy (bytes + at, name, name_length);
+}
+
 /**
  * qcow2_empty_overlay:
  * @virtual_size: what the guest sees, in bytes; a multiple of 512, up to 2 PiB
- * @backing_name: as it shall stand in the header, relative to the overlay's folder or absolute
- * @backing_format: "qcow2" or "raw"; without it QEMU would guess, and a guest can forge what is
- *   guessed from
+ * @backing_name: (nullable): as it shall stand in the header, relative to the overlay's folder or
+ *   absolute; %NULL for an image that stands alone
+ * @backing_format: (nullable): "qcow2" or "raw", where there is a name: without it QEMU would guess,
+ *   and a guest can forge what is guessed from
  * @error: where to put an error
  *
  * Makes the bytes of an image that holds nothing of its own yet: version 3, 64 KiB clusters, no
@@ -115,10 +139,10 @@ qcow2_empty_overlay (guint64      virtual_size,
                      const char  *backing_format,
                      GError     **error)
 {
-  gsize l1_entries, l1_clusters, clusters, at, format_length, name_length;
+  gsize l1_entries, l1_clusters, clusters, format_length, name_length;
   guint8 *bytes;
 
-  g_return_val_if_fail (backing_name != NULL && backing_format != NULL, NULL);
+  g_return_val_if_fail ((backing_name != NULL) == (backing_format != NULL), NULL);
 
   if (!check_overlay (virtual_size, backing_name, backing_format, error))
     return NULL;
@@ -127,8 +151,8 @@ qcow2_empty_overlay (guint64      virtual_size,
   l1_clusters = (l1_entries * 8 + CLUSTER - 1) / CLUSTER;
   clusters = L1_CLUSTER + l1_clusters;
   bytes = g_malloc0 (clusters * CLUSTER);
-  name_length = strlen (backing_name);
-  format_length = strlen (backing_format);
+  name_length = backing_name != NULL ? strlen (backing_name) : 0;
+  format_length = backing_format != NULL ? strlen (backing_format) : 0;
 
   put32 (bytes, QCOW2_AT_MAGIC, QCOW2_MAGIC);
   put32 (bytes, QCOW2_AT_VERSION, 3);
@@ -141,16 +165,8 @@ qcow2_empty_overlay (guint64      virtual_size,
   put32 (bytes, QCOW2_AT_REFCOUNT_ORDER, 4);
   put32 (bytes, QCOW2_AT_HEADER_LENGTH, QCOW2_OUR_HEADER_LENGTH);
 
-  at = QCOW2_OUR_HEADER_LENGTH;
-  put32 (bytes, at, QCOW2_EXTENSION_BACKING_FORMAT);
-  put32 (bytes, at + 4, (guint32) format_length);
-  memcpy (bytes + at + 8, backing_format, format_length);
-  at += 8 + ((format_length + 7) & ~(gsize) 7);
-  at += 8;                      /* QCOW2_EXTENSION_END and its length: zeros */
-
-  put64 (bytes, QCOW2_AT_BACKING_OFFSET, at);
-  put32 (bytes, QCOW2_AT_BACKING_LENGTH, (guint32) name_length);
-  memcpy (bytes + at, backing_name, name_length);
+  if (backing_name != NULL)
+    put_backing (bytes, backing_name, name_length, backing_format, format_length);
 
   put64 (bytes, REFTABLE_CLUSTER * CLUSTER, REFBLOCK_CLUSTER * CLUSTER);
   for (gsize i = 0; i < clusters; i++)

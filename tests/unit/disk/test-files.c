@@ -37,6 +37,34 @@ test_look (Fixture       *self,
   REFUSED ("neither", files_look (self->folder, &facts, &self->error));
 }
 
+/* A name more is no birth, nor is what is written; where the file system knows none it is 0. */
+static void
+test_birth (Fixture       *self,
+            gconstpointer  data)
+{
+  g_autofree char *newer = NULL;
+  FileFacts first, facts;
+  int fd;
+
+  g_assert_true (files_look (self->disk, &first, &self->error));
+  g_assert_true (link_layer (self));
+  fd = open (self->layer, O_WRONLY | O_CLOEXEC);
+  g_assert_cmpint (pwrite (fd, "?", 1, 0), ==, 1);
+  close (fd);
+  g_assert_true (files_look (self->disk, &facts, &self->error));
+  g_assert_cmpint (facts.born_ns, ==, first.born_ns);
+  g_usleep (20000);
+  newer = scratch_write (self->folder, "newer", "x");
+  g_assert_true (files_look (newer, &facts, &self->error));
+  if (facts.born_ns == 0)
+    g_test_skip ("the file system knows no birth");
+  else
+    {
+      g_assert_cmpint (facts.born_ns, >, G_GINT64_CONSTANT (1600000000) * 1000000000);
+      g_assert_cmpint (facts.born_ns, >, first.born_ns);
+    }
+}
+
 static void
 test_link (Fixture       *self,
            gconstpointer  data)
@@ -320,6 +348,29 @@ test_in_use (Fixture       *self,
   REFUSED (NULL, files_in_use (self->layer, &in_use, &self->error));
 }
 
+/* While it is held nobody else gets a lock on it, QEMU's way of opening an image among them. */
+static void
+test_claim (Fixture       *self,
+            gconstpointer  data)
+{
+  FileFacts facts = scratch_look (self->disk);
+  gboolean in_use = FALSE;
+  int fd = files_claim (self->disk, facts.dev, facts.ino, &self->error);
+
+  g_assert_no_error (self->error);
+  g_assert_cmpint (fd, >=, 0);
+  g_assert_true (files_in_use (self->disk, &in_use, &self->error));
+  g_assert_true (in_use);
+  REFUSED ("open", files_claim (self->disk, facts.dev, facts.ino, &self->error) >= 0);
+  close (fd);
+
+  fd = files_claim (self->disk, facts.dev, facts.ino, &self->error);
+  g_assert_cmpint (fd, >=, 0);
+  close (fd);
+  REFUSED ("another file",
+           files_claim (self->disk, facts.dev, facts.ino + 1, &self->error) >= 0);
+}
+
 static void
 test_contain (Fixture       *self,
               gconstpointer  data)
@@ -350,6 +401,7 @@ main (int    argc,
   g_test_init (&argc, &argv, NULL);
 
   ADD ("look", test_look, NULL);
+  ADD ("birth", test_birth, NULL);
   ADD ("link", test_link, NULL);
   ADD ("link-refused", test_link_refused, NULL);
   ADD ("publish", test_publish, NULL);
@@ -359,6 +411,7 @@ main (int    argc,
   ADD ("remove", test_remove, NULL);
   ADD ("settle", test_settle, NULL);
   ADD ("in-use", test_in_use, NULL);
+  ADD ("claim", test_claim, NULL);
   ADD ("contain", test_contain, NULL);
   ADD ("create", test_create, NULL);
   ADD ("create-like", test_create_like, NULL);

@@ -63,6 +63,21 @@ test_round_trip (void)
 }
 
 static void
+test_stands_alone (void)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) bytes = qcow2_empty_overlay (G_GUINT64_CONSTANT (10) << 30, NULL, NULL, &error);
+  g_autoptr (Qcow2Header) header = NULL;
+
+  g_assert_no_error (error);
+  header = qcow2_header_parse (bytes, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (header->virtual_size, ==, G_GUINT64_CONSTANT (10) << 30);
+  g_assert_null (header->backing_name);
+  g_assert_null (header->backing_format);
+}
+
+static void
 test_longest_names (void)
 {
   g_autofree char *name = g_strnfill (1023, 'n');
@@ -402,6 +417,7 @@ main (int    argc,
   g_test_init (&argc, &argv, NULL);
 
   g_test_add_func ("/qcow2/round-trip", test_round_trip);
+  g_test_add_func ("/qcow2/stands-alone", test_stands_alone);
   g_test_add_func ("/qcow2/longest-names", test_longest_names);
   g_test_add_func ("/qcow2/refused-overlays", test_refused_overlays);
   g_test_add_func ("/qcow2/colon-behind-slash", test_colon_behind_slash);

@@ -44,6 +44,10 @@ typedef struct
   char      *io_status;         /* (nullable) */
 } Disk;
 
+/* Both are empty, for who knows a disk from elsewhere than a graph. disk_add_layer() puts it under
+ * those that are there. (transfer none) */
+Disk      *disk_new             (void) G_GNUC_WARN_UNUSED_RESULT;
+Layer     *disk_add_layer       (Disk *disk);
 void       disk_free            (Disk *disk);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Disk, disk_free)
 

@@ -17,8 +17,12 @@ typedef struct
   guint64  size;                /* bytes; a block device's too */
   guint64  allocated;           /* bytes */
   gint64   mtime_ns;
+  gint64   born_ns;             /* 0: not known. Another file of that number has another birth */
   gboolean block_device;
 } FileFacts;
+
+/* Whether it is the file that a plan names; an @ino of 0 names none. */
+gboolean file_facts_are    (const FileFacts *self, gint64 dev, gint64 ino);
 
 /* FALSE without error when nothing is there. */
 gboolean files_look        (const char *path, FileFacts *facts, GError **error);
@@ -45,6 +49,15 @@ gboolean files_remove      (const char *path, guint64 dev, guint64 ino,
 /* Whether some QEMU has the file open: by its locks. */
 gboolean files_in_use      (const char *path, gboolean *in_use,
                             GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Keeps every QEMU from opening the file until the descriptor is closed. AGENT_ERROR_CONFLICT when
+ * somebody has it open, or it is not the inode given. Returns -1 with @error. */
+int      files_claim       (const char *path, guint64 dev, guint64 ino,
+                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* The same two for a block device, which may also be mounted, or a part of another. */
+gboolean files_device_in_use (const char *path, gboolean *in_use,
+                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
+int      files_claim_device  (const char *path, guint64 dev, guint64 ino,
+                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* Whether the file holds just these bytes. */
 gboolean files_contain     (const char *path, GBytes *contents);
 

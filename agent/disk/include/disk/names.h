@@ -11,6 +11,8 @@ G_BEGIN_DECLS
 /* "/a/disk.qcow2.12" -> "/a/disk.qcow2" and 12; FALSE when @path ends in no ".NUMBER". */
 gboolean  names_split_layer     (const char *path, char **published, guint *number);
 char     *names_layer           (const char *published, guint number);
+/* How the header of @image is to call what it stands on. */
+char     *names_backing         (const char *image, const char *backing);
 
 /* One entry of a folder, for the pure function below. */
 typedef struct
