@@ -39,7 +39,7 @@ typedef struct
   GByteArray        *received;
   gboolean           too_large;
 
-  GError            *body_error;
+  GError            *body_error; /* or the sink's */
   gboolean           holding;   /* sends nothing while an early answer is read */
   gboolean           held;      /* has done so before what is sent next */
   gboolean           starving;  /* the body has nothing to send now */
@@ -134,6 +134,19 @@ on_header (char   *data,
   return length;
 }
 
+/* What comes with any other status is a small text. */
+static gboolean
+goes_to_sink (Exchange *exchange)
+{
+  long status = 0;
+
+  if (exchange->request->sink == NULL)
+    return FALSE;
+  curl_easy_getinfo (exchange->easy, CURLINFO_RESPONSE_CODE, &status);
+
+  return status == 200;
+}
+
 static size_t
 on_receive (char   *data,
             size_t  size,
@@ -141,6 +154,10 @@ on_receive (char   *data,
             void   *user_data)
 {
   Exchange *exchange = user_data;
+  const GlanceSink *sink = exchange->request->sink;
+
+  if (goes_to_sink (exchange))
+    return sink->write (sink->data, data, size * n, &exchange->body_error) ? size * n : 0;
 
   if (exchange->received->len + size * n > ANSWER_MAX)
     {
@@ -234,7 +251,8 @@ make_headers (const HttpRequest *request)
     {
       if (request->json != NULL)
         list = curl_slist_append (list, "Content-Type: application/json");
-      list = curl_slist_append (list, "Accept: application/json");
+      list = curl_slist_append (list, request->sink != NULL ? "Accept: application/octet-stream"
+                                                            : "Accept: application/json");
     }
 
   return list;
@@ -524,7 +542,7 @@ exchange_run (Http               *self,
  * @request: what to ask; @request->body starts at its front
  * @cancellable: (nullable): ends it at any moment
  * @error: GLANCE_ERROR_UNAVAILABLE, _TIMEOUT, _INVALID (address, certificate) or _PROTOCOL;
- *   G_IO_ERROR_CANCELLED; or what @request->body said
+ *   G_IO_ERROR_CANCELLED; or what @request->body, or @request->sink, said
  *
  * Blocks. Any answer is a success here, whatever its status; redirections are not followed.
  *
@@ -568,33 +586,4 @@ http_perform (Http               *self,
     }
 
   return answer;
-}
-
-/**
- * http_answer_get_header:
- * @self: the answer
- * @name: of a header, in lower case
- *
- * Returns: (transfer none) (nullable): its value
- */
-const char *
-http_answer_get_header (const HttpAnswer *self,
-                        const char       *name)
-{
-  return g_hash_table_lookup (self->headers, name);
-}
-
-/**
- * http_answer_free:
- * @self: (transfer full) (nullable): the answer
- */
-void
-http_answer_free (HttpAnswer *self)
-{
-  if (self == NULL)
-    return;
-
-  g_hash_table_unref (self->headers);
-  g_bytes_unref (self->body);
-  g_free (self);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <gio/gio.h>
+#include <glance/body.h>
 #include <glance/pipe.h>
 
 /* One HTTP exchange at a time per thread, any number of threads. Connections are kept for the next
@@ -25,6 +26,7 @@ typedef struct
   const char       *request_id; /* (nullable): X-Openstack-Request-Id */
   GBytes           *json;       /* (nullable): a small body */
   GlancePipe       *body;       /* (nullable): a large one, at its front */
+  const GlanceSink *sink;       /* (nullable): what a 200 comes with goes there, at its front */
   gint64            deadline;   /* monotonic microseconds; 0: stall_s from now */
 } HttpRequest;
 

@@ -216,6 +216,28 @@ service_call (Service       *self,
     }
 }
 
+/* @request: with its method and what is large. */
+static HttpAnswer *
+transfer (Service       *self,
+          HttpRequest   *request,
+          const char    *path,
+          const char    *id,
+          GCancellable  *cancellable,
+          GError       **error)
+{
+  g_autofree char *token = NULL;
+  g_autofree char *base = NULL;
+  g_autofree char *url = NULL;
+  g_autofree char *request_id = g_strconcat ("req-", id, NULL);
+
+  if (!introduce (self, &token, &base, cancellable, error))
+    return NULL;
+  request->url = url = g_strconcat (base, path, NULL);
+  request->request_id = request_id;
+
+  return perform (self, request, token, cancellable, error);
+}
+
 /**
  * service_put:
  * @self: the service
@@ -237,22 +259,36 @@ service_put (Service       *self,
              GCancellable  *cancellable,
              GError       **error)
 {
-  g_autofree char *token = NULL;
-  g_autofree char *base = NULL;
-  g_autofree char *url = NULL;
-  g_autofree char *request_id = g_strconcat ("req-", id, NULL);
-  HttpRequest request = {
-    .method = "PUT",
-    .request_id = request_id,
-    .body = body,
-    .deadline = deadline,
-  };
+  HttpRequest request = { .method = "PUT", .body = body, .deadline = deadline };
 
-  if (!introduce (self, &token, &base, cancellable, error))
-    return NULL;
-  request.url = url = g_strconcat (base, path, NULL);
+  return transfer (self, &request, path, id, cancellable, error);
+}
 
-  return perform (self, &request, token, cancellable, error);
+/**
+ * service_fetch:
+ * @self: the service
+ * @path: from "/v2" on
+ * @sink: where the bytes go; at its front
+ * @id: of the image
+ * @deadline: monotonic microseconds by which all of them must be here
+ * @cancellable: (nullable): ends it at any moment
+ * @error: GLANCE_ERROR when there was no answer, or not all of it; G_IO_ERROR_CANCELLED; what @sink
+ *   said
+ *
+ * Returns: (transfer full): the answer, whatever its status; the bytes went to @sink if that is 200
+ */
+HttpAnswer *
+service_fetch (Service           *self,
+               const char        *path,
+               const GlanceSink  *sink,
+               const char        *id,
+               gint64             deadline,
+               GCancellable      *cancellable,
+               GError           **error)
+{
+  HttpRequest request = { .method = "GET", .sink = sink, .deadline = deadline };
+
+  return transfer (self, &request, path, id, cancellable, error);
 }
 
 /**

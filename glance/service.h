@@ -35,6 +35,12 @@ HttpAnswer *service_put     (Service *self, const char *path, GlancePipe *body,
                              GCancellable *cancellable, GError **error)
                              G_GNUC_WARN_UNUSED_RESULT;
 
+/* One GET of something large, to the front of @sink. */
+HttpAnswer *service_fetch   (Service *self, const char *path, const GlanceSink *sink,
+                             const char *id, gint64 deadline,
+                             GCancellable *cancellable, GError **error)
+                             G_GNUC_WARN_UNUSED_RESULT;
+
 /* Waits before attempt @n (1 for the first repetition), a little differently each time. */
 gboolean    service_back_off (Service *self, guint n, GCancellable *cancellable, GError **error)
                              G_GNUC_WARN_UNUSED_RESULT;

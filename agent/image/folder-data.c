@@ -15,8 +15,7 @@
 
 #include "body.h"
 #include "folder-files.h"
-
-#define HOLE_SIZE (64 * 1024)
+#include "sparse.h"
 
 typedef struct
 {
@@ -25,60 +24,6 @@ typedef struct
   ImagePoolProgress *progress;
   GCancellable      *cancellable;
 } Stream;
-
-static gboolean
-is_zero (const char *data,
-         gsize       size)
-{
-  return data[0] == 0 && memcmp (data, data + 1, size - 1) == 0;
-}
-
-static gboolean
-write_at (int         fd,
-          const char *data,
-          gsize       size,
-          gint64      position)
-{
-  while (size > 0)
-    {
-      gssize n = pwrite (fd, data, size, position);
-
-      if (n < 0 && errno != EINTR)
-        return FALSE;
-      if (n > 0)
-        {
-          data += n;
-          size -= (gsize) n;
-          position += n;
-        }
-    }
-
-  return TRUE;
-}
-
-/* Leaves out blocks of zeros: the file is new, what is not written is a hole. */
-static gboolean
-write_data (int         fd,
-            const char *data,
-            gsize       size,
-            gint64      position)
-{
-  gsize begin = 0;              /* of what has to be written and is not yet */
-
-  for (gsize at = 0, n; at < size; at += n)
-    {
-      n = MIN (HOLE_SIZE - (gsize) (position + (gint64) at) % HOLE_SIZE, size - at);
-
-      if (is_zero (data + at, n))
-        {
-          if (!write_at (fd, data + begin, at - begin, position + (gint64) begin))
-            return FALSE;
-          begin = at + n;
-        }
-    }
-
-  return write_at (fd, data + begin, size - begin, position + (gint64) begin);
-}
 
 static gboolean
 stream_run (Stream      *self,
@@ -100,7 +45,7 @@ stream_run (Stream      *self,
       if (got < 0)
         return FALSE;
 
-      if (!write_data (self->fd, data, (gsize) got, position))
+      if (!sparse_write (self->fd, data, (gsize) got, position))
         {
           folder_set_errno (error, errno, action);
           return FALSE;

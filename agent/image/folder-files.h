@@ -27,6 +27,11 @@ gboolean   folder_write_data   (int folder, const ImageInfo *info, ImageSource *
                                 GCancellable *cancellable,
                                 GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* The bytes of @info into the new file @fd, compared with its size and hashes; durable. */
+gboolean   folder_read_data    (int folder, const ImageInfo *info, int fd,
+                                ImagePoolProgress *progress, GCancellable *cancellable,
+                                GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* What a crash left behind; AGENT_ERROR_CONFLICT when somebody writes there now. */
 gboolean   folder_drop_parts   (int folder, const char *id,
                                 GError **error) G_GNUC_WARN_UNUSED_RESULT;

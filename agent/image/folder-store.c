@@ -38,6 +38,7 @@ typedef struct
   char              *id;
   ImageInfo         *info;
   ImageSource       *source;
+  int                fd;
   ImagePoolProgress  progress;
 } Request;
 
@@ -361,6 +362,47 @@ folder_store_upload (ImageStore    *store,
 }
 
 static void
+download_work (GTask    *task,
+               gpointer  data)
+{
+  Request *request = data;
+  GError *error = NULL;
+  int folder = folder_open (request->path, &error);
+  gboolean done = folder >= 0
+                  && folder_read_data (folder, request->info, request->fd, &request->progress,
+                                       g_task_get_cancellable (task), &error);
+
+  if (folder >= 0)
+    close (folder);
+
+  if (done)
+    g_task_return_boolean (task, TRUE);
+  else
+    g_task_return_error (task, error);
+}
+
+static void
+folder_store_download (ImageStore      *store,
+                       const ImageInfo *info,
+                       int              fd,
+                       ImageProgress    progress,
+                       gpointer         user_data,
+                       GTask           *task)
+{
+  FolderStore *self = AGENT_FOLDER_STORE (store);
+  Request *request = request_new (self, info->id, task);
+
+  if (request == NULL)
+    return;
+
+  request->info = image_info_copy (info);
+  request->fd = fd;
+  request->progress = (ImagePoolProgress) { .task = task, .callback = progress,
+                                           .user_data = user_data };
+  image_pool_run_transfer (self->pool, task, download_work);
+}
+
+static void
 get_work (GTask    *task,
           gpointer  data)
 {
@@ -503,6 +545,7 @@ folder_store_interface_init (ImageStoreInterface *iface)
   iface->get_name = folder_store_get_name;
   iface->create = folder_store_create;
   iface->upload = folder_store_upload;
+  iface->download = folder_store_download;
   iface->get = folder_store_get;
   iface->list = folder_store_list;
   iface->remove = folder_store_remove;

@@ -13,6 +13,8 @@
 #include <string.h>
 
 #include "body.h"
+#include "file-sink.h"
+#include "glance-errors.h"
 #include "pool.h"
 
 struct _GlanceStore
@@ -41,6 +43,8 @@ typedef struct
   char              *token;
   GlanceImage       *image;
   ImageSource       *source;
+  ImageInfo         *info;
+  FileSink           file;
   ImagePoolProgress  progress;
 } Request;
 
@@ -57,6 +61,7 @@ request_free (gpointer data)
   g_free (self->id);
   glance_image_free (self->image);
   g_clear_object (&self->source);
+  image_info_free (self->info);
   g_free (self);
 }
 
@@ -125,54 +130,6 @@ info_of_image (const GlanceImage *image)
   return info;
 }
 
-static const struct
-{
-  GlanceError  theirs;
-  AgentError   ours;
-  const char  *hint;
-} errors[] = {
-  { GLANCE_ERROR_INVALID,      AGENT_ERROR_INVALID,      NULL },
-  { GLANCE_ERROR_UNAUTHORIZED, AGENT_ERROR_UNAUTHORIZED,
-   "Are the daemon's token, or its credentials, good?" },
-  { GLANCE_ERROR_FORBIDDEN,    AGENT_ERROR_STORE,        "The token's owner may not do this." },
-  { GLANCE_ERROR_NOT_FOUND,    AGENT_ERROR_NOT_FOUND,    NULL },
-  { GLANCE_ERROR_CONFLICT,     AGENT_ERROR_CONFLICT,     NULL },
-  { GLANCE_ERROR_NO_SPACE,     AGENT_ERROR_NO_SPACE,     "Remove images, or raise the quota." },
-  { GLANCE_ERROR_REFUSED,      AGENT_ERROR_STORE,        "Upload the disk as a standalone qcow2." },
-  { GLANCE_ERROR_DEAD,         AGENT_ERROR_CONFLICT,     "Create another image with a new id." },
-  { GLANCE_ERROR_MISMATCH,     AGENT_ERROR_STORE,        "Something on the way changes bytes." },
-  { GLANCE_ERROR_UNAVAILABLE,  AGENT_ERROR_UNAVAILABLE,  NULL },
-  { GLANCE_ERROR_TIMEOUT,      AGENT_ERROR_TIMEOUT,      NULL },
-  { GLANCE_ERROR_SERVER,       AGENT_ERROR_STORE,        "Look into the image service's log." },
-  { GLANCE_ERROR_PROTOCOL,     AGENT_ERROR_STORE,
-   "Is the address that of an image service?" },
-  { GLANCE_ERROR_NO_ENDPOINT,  AGENT_ERROR_STORE,
-   "Do region_name and interface in clouds.yaml say what the catalogue says?" },
-};
-
-/* Takes @error; others than the service's own pass. */
-static GError *
-translate (GError *error)
-{
-  g_autoptr (GError) old = error;
-  const char *request_id;
-
-  if (error->domain != GLANCE_ERROR)
-    return g_steal_pointer (&old);
-
-  request_id = glance_error_get_request_id (error);
-  for (gsize i = 0; i < G_N_ELEMENTS (errors); i++)
-    {
-      if ((int) errors[i].theirs == error->code)
-        return agent_error_new (errors[i].ours, errors[i].hint, "%s%s%s%s", error->message,
-                                request_id != NULL ? " (request " : "",
-                                request_id != NULL ? request_id : "",
-                                request_id != NULL ? ")" : "");
-    }
-
-  return agent_error_new (AGENT_ERROR_STORE, NULL, "%s", error->message);
-}
-
 static void
 return_boolean (GTask    *task,
                 gboolean  done,
@@ -181,7 +138,7 @@ return_boolean (GTask    *task,
   if (done)
     g_task_return_boolean (task, TRUE);
   else
-    g_task_return_error (task, translate (error));
+    g_task_return_error (task, glance_error_translate (error));
 }
 
 static void
@@ -194,7 +151,7 @@ return_image (GTask       *task,
   if (image != NULL)
     g_task_return_pointer (task, info_of_image (image), (GDestroyNotify) image_info_free);
   else
-    g_task_return_error (task, translate (error));
+    g_task_return_error (task, glance_error_translate (error));
 }
 
 /* As Nova does: whose the image is, and who made it. */
@@ -285,6 +242,57 @@ glance_store_upload (ImageStore    *store,
   image_pool_run_transfer (self->pool, task, upload_work);
 }
 
+/* It was asked after some time ago, and somebody else may have made another of the same id. */
+static gboolean
+check_same (const ImageInfo    *before,
+            const GlanceImage  *now,
+            GError            **error)
+{
+  if (now->size == before->size && g_strcmp0 (now->md5, before->md5) == 0
+      && g_strcmp0 (now->sha512, before->sha512) == 0
+      && g_strcmp0 (now->disk_format, before->disk_format) == 0)
+    return TRUE;
+
+  agent_set_error (error, AGENT_ERROR_CONFLICT, "Ask for it again.",
+                   "image %s is not any more what it was", before->id);
+
+  return FALSE;
+}
+
+static void
+download_work (GTask    *task,
+               gpointer  data)
+{
+  Request *request = data;
+  const GlanceSink sink = file_sink (&request->file);
+  GError *error = NULL;
+  g_autoptr (GlanceImage) image = glance_images_download (request->images, request->id, &sink,
+                                                          on_progress, &request->progress,
+                                                          g_task_get_cancellable (task), &error);
+  gboolean done = image != NULL && check_same (request->info, image, &error)
+                  && file_sink_finish (&request->file, &error);
+
+  return_boolean (task, done, error);
+}
+
+static void
+glance_store_download (ImageStore      *store,
+                       const ImageInfo *info,
+                       int              fd,
+                       ImageProgress    progress,
+                       gpointer         user_data,
+                       GTask           *task)
+{
+  GlanceStore *self = AGENT_GLANCE_STORE (store);
+  Request *request = request_new (self, info->id, task);
+
+  request->info = image_info_copy (info);
+  request->file.fd = fd;
+  request->progress = (ImagePoolProgress) { .task = task, .callback = progress,
+                                           .user_data = user_data };
+  image_pool_run_transfer (self->pool, task, download_work);
+}
+
 static void
 get_work (GTask    *task,
           gpointer  data)
@@ -321,7 +329,7 @@ list_work (GTask    *task,
 
   if (images == NULL)
     {
-      g_task_return_error (task, translate (error));
+      g_task_return_error (task, glance_error_translate (error));
       return;
     }
 
@@ -381,7 +389,7 @@ return_user (GTask      *task,
         g_task_return_new_error (task, AGENT_ERROR, AGENT_ERROR_UNAUTHORIZED, "%s",
                                  error->message);
       else
-        g_task_return_error (task, translate (g_steal_pointer (&error)));
+        g_task_return_error (task, glance_error_translate (g_steal_pointer (&error)));
       g_clear_error (&error);
       return;
     }
@@ -464,6 +472,7 @@ glance_store_interface_init (ImageStoreInterface *iface)
   iface->get_name = glance_store_get_name;
   iface->create = glance_store_create;
   iface->upload = glance_store_upload;
+  iface->download = glance_store_download;
   iface->get = glance_store_get;
   iface->list = glance_store_list;
   iface->remove = glance_store_remove;
@@ -540,7 +549,7 @@ glance_store_new (const GlanceStoreSettings  *settings,
 
   if (!open_images (self, settings, &local_error))
     {
-      g_propagate_error (error, translate (g_steal_pointer (&local_error)));
+      g_propagate_error (error, glance_error_translate (g_steal_pointer (&local_error)));
       return NULL;
     }
 

@@ -16,6 +16,7 @@ image_store_default_init (ImageStoreInterface *iface)
 /* Each finish function knows its own tasks by these. */
 static char create_verb[] = "create image";
 static char upload_verb[] = "upload image";
+static char download_verb[] = "download image";
 static char get_verb[] = "get image";
 static char list_verb[] = "list images";
 static char remove_verb[] = "remove image";
@@ -163,6 +164,59 @@ image_store_upload_finish (ImageStore    *self,
   g_return_val_if_fail (g_async_result_is_tagged (result, upload_verb), NULL);
 
   return finish_pointer (result, error);
+}
+
+/**
+ * image_store_download_async:
+ * @self: a store
+ * @info: an image, as image_store_get_finish() gave it; copied
+ * @fd: where its bytes go: a new file, open for writing until @callback is called; zeros become
+ *   holes
+ * @progress: (nullable): told how far it is, in this thread; never after @callback
+ * @progress_data: for @progress
+ * @cancellable: (nullable): ends it at any moment
+ * @callback: called when it is over
+ * @user_data: for @callback
+ */
+void
+image_store_download_async (ImageStore          *self,
+                            const ImageInfo     *info,
+                            int                  fd,
+                            ImageProgress        progress,
+                            gpointer             progress_data,
+                            GCancellable        *cancellable,
+                            GAsyncReadyCallback  callback,
+                            gpointer             user_data)
+{
+  g_autoptr (GTask) task = begin (self, download_verb, cancellable, callback, user_data);
+
+  if (g_strcmp0 (info->status, "active") != 0 || info->size <= 0
+      || (info->md5 == NULL && info->sha512 == NULL))
+    g_task_return_error (task, agent_error_new (AGENT_ERROR_CONFLICT, NULL,
+                                                "image %s is \"%s\", and no bytes, or no hash of "
+                                                "them, are there", info->id, info->status));
+  else
+    AGENT_IMAGE_STORE_GET_IFACE (self)->download (self, info, fd, progress, progress_data, task);
+}
+
+/**
+ * image_store_download_finish:
+ * @self: a store
+ * @result: what @callback was given
+ * @error: AGENT_ERROR_CONFLICT when the image is another one by now, or has no bytes;
+ *   AGENT_ERROR_STORE when other bytes come than its record says; AGENT_ERROR_NO_SPACE; any of
+ *   those in store.h
+ *
+ * Returns: whether the file holds the image, durably
+ */
+gboolean
+image_store_download_finish (ImageStore    *self,
+                             GAsyncResult  *result,
+                             GError       **error)
+{
+  g_return_val_if_fail (g_async_result_is_tagged (result, download_verb), FALSE);
+
+  return finish_boolean (result, error);
 }
 
 /**

@@ -16,7 +16,16 @@ typedef struct
   gpointer   data;
 } GlanceBody;
 
-/* Called in the thread of the upload, once for each piece; from 0 again when it starts anew. */
+/* Where the bytes of a download go: written from front to back, and again from the front when it
+ * has to start anew; all by the thread of the download. */
+typedef struct
+{
+  gboolean (*write)  (gpointer data, const void *bytes, gsize size, GError **error);
+  gboolean (*rewind) (gpointer data, GError **error);
+  gpointer   data;
+} GlanceSink;
+
+/* Called in the thread of the transfer, once for each piece; from 0 again when it starts anew. */
 typedef void (*GlanceProgress) (gint64 done, gint64 total, gpointer user_data);
 
 G_END_DECLS

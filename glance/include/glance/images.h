@@ -54,4 +54,10 @@ GlanceImage  *glance_images_upload (GlanceImages *self, const char *id, const Gl
                                     GCancellable *cancellable, GError **error)
                                     G_GNUC_WARN_UNUSED_RESULT;
 
+/* Success means that @sink was given all bytes of an active image, with its hashes. */
+GlanceImage  *glance_images_download (GlanceImages *self, const char *id, const GlanceSink *sink,
+                                    GlanceProgress progress, gpointer progress_data,
+                                    GCancellable *cancellable, GError **error)
+                                    G_GNUC_WARN_UNUSED_RESULT;
+
 G_END_DECLS

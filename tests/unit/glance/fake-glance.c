@@ -15,6 +15,7 @@ image_free (gpointer data)
   g_free (self->status);
   g_free (self->md5);
   g_free (self->sha512);
+  g_clear_pointer (&self->bytes, g_bytes_unref);
   g_free (self);
 }
 
@@ -195,6 +196,17 @@ fake_glance_add_fault (FakeGlance      *self,
 {
   g_mutex_lock (&self->lock);
   g_array_append_vals (self->faults, fault, 1);
+  g_mutex_unlock (&self->lock);
+}
+
+void
+fake_glance_spoil (FakeGlance   *self,
+                   FakeDownload  download,
+                   guint         times)
+{
+  g_mutex_lock (&self->lock);
+  self->download = download;
+  self->downloads = times;
   g_mutex_unlock (&self->lock);
 }
 

@@ -40,12 +40,25 @@ typedef struct
   GCancellable *cancel;         /* (nullable): cancelled when it happens */
 } FakeFault;
 
+/* What comes in place of an image's bytes. */
+typedef enum
+{
+  FAKE_DOWNLOAD_WHOLE,
+  FAKE_DOWNLOAD_CUT,            /* half of them, then the connection is closed */
+  FAKE_DOWNLOAD_OTHER,          /* as many, but others */
+  FAKE_DOWNLOAD_LONGER,         /* one more */
+  FAKE_DOWNLOAD_SHORTER,        /* one less, said to be all */
+  FAKE_DOWNLOAD_BUSY,           /* 503 */
+} FakeDownload;
+
 FakeGlance *fake_glance_new       (void);
 void        fake_glance_free      (FakeGlance *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (FakeGlance, fake_glance_free)
 
 const char *fake_glance_get_url   (FakeGlance *self);
 void        fake_glance_add_fault (FakeGlance *self, const FakeFault *fault);
+/* What happens to the next so many downloads. */
+void        fake_glance_spoil     (FakeGlance *self, FakeDownload download, guint times);
 /* From now on only requests with this token are good; NULL: all are. */
 void        fake_glance_set_token (FakeGlance *self, const char *token);
 /* As uwsgi: never sends "100 Continue". */

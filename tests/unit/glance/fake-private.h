@@ -13,6 +13,7 @@ typedef struct
   gint64      size;
   char       *md5;
   char       *sha512;
+  GBytes     *bytes;            /* (nullable) */
 } FakeImage;
 
 struct _FakeGlance
@@ -31,6 +32,8 @@ struct _FakeGlance
   GHashTable     *counts;       /* method -> number */
   GHashTable     *headers;      /* of the last request */
   guint           connections;
+  FakeDownload    download;     /* what happens to the next of them */
+  guint           downloads;    /* and to how many */
 };
 
 /* One request on its connection. */
@@ -51,5 +54,7 @@ typedef struct
 /* With the lock held. */
 FakeImage *fake_glance_find   (FakeGlance *self, const char *id);
 
+/* The bytes of an image, or what is to come in their place. */
+gboolean   fake_request_download (FakeRequest *self, FakeImage *image);
 /* Answers; returns whether the connection is still good. */
 gboolean   fake_request_serve (FakeRequest *self);

@@ -153,8 +153,7 @@ read_body (FakeRequest *request,
 
       g_checksum_update (md5, buffer, n);
       g_checksum_update (sha512, buffer, n);
-      if (image == NULL)
-        g_byte_array_append (kept, buffer, (guint) n);
+      g_byte_array_append (kept, buffer, (guint) n);
       done += n;
     }
 
@@ -168,6 +167,8 @@ read_body (FakeRequest *request,
       image->md5 = g_strdup (g_checksum_get_string (md5));
       g_free (image->sha512);
       image->sha512 = g_strdup (g_checksum_get_string (sha512));
+      g_clear_pointer (&image->bytes, g_bytes_unref);
+      image->bytes = g_bytes_new (kept->data, kept->len);
       g_mutex_unlock (&request->fake->lock);
     }
 
@@ -395,6 +396,9 @@ fake_request_serve (FakeRequest *request)
     return do_put (request, image);
   if (g_str_equal (request->method, "DELETE"))
     return do_delete (request, image);
+
+  if (g_strcmp0 (parts[4], "file") == 0)
+    return fake_request_download (request, image);
 
   return do_get (request, id, image);
 }

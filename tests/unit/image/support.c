@@ -153,6 +153,20 @@ store_get (ImageStore  *store,
   return image_store_get_finish (store, await_result (&result), error);
 }
 
+gboolean
+store_download (ImageStore       *store,
+                const ImageInfo  *info,
+                int               fd,
+                GCancellable     *cancellable,
+                GError          **error)
+{
+  g_autoptr (GAsyncResult) result = NULL;
+
+  image_store_download_async (store, info, fd, NULL, NULL, cancellable, keep_result, &result);
+
+  return image_store_download_finish (store, await_result (&result), error);
+}
+
 GPtrArray *
 store_list (ImageStore  *store,
             GError     **error)

@@ -31,6 +31,8 @@ gboolean       store_create       (ImageStore *store, const ImageInfo *info, GEr
 ImageInfo     *store_upload       (ImageStore *store, const char *id, gpointer source,
                                    GCancellable *cancellable, GError **error);
 ImageInfo     *store_get          (ImageStore *store, const char *id, GError **error);
+gboolean       store_download     (ImageStore *store, const ImageInfo *info, int fd,
+                                   GCancellable *cancellable, GError **error);
 GPtrArray     *store_list         (ImageStore *store, GError **error);
 gboolean       store_remove       (ImageStore *store, const char *id, GError **error);
 

@@ -37,6 +37,8 @@ struct _ImageStoreInterface
   void        (*create)   (ImageStore *self, const ImageInfo *info, GTask *task);
   void        (*upload)   (ImageStore *self, const char *id, ImageSource *source,
                            ImageProgress progress, gpointer user_data, GTask *task);
+  void        (*download) (ImageStore *self, const ImageInfo *info, int fd,
+                           ImageProgress progress, gpointer user_data, GTask *task);
   void        (*get)      (ImageStore *self, const char *id, GTask *task);
   void        (*list)     (ImageStore *self, GTask *task);
   void        (*remove)   (ImageStore *self, const char *id, GTask *task);
@@ -61,6 +63,16 @@ void         image_store_upload_async  (ImageStore *self, const char *id, ImageS
                                         gpointer user_data);
 /* (transfer full): the image as the store has it now. */
 ImageInfo   *image_store_upload_finish (ImageStore *self, GAsyncResult *result,
+                                        GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Writes all bytes of an active image to @fd, a new file that stays open until then. Success: it
+ * has the size and the hashes of @info, and is on the disk. AGENT_ERROR_CONFLICT when the image is not
+ * (any more) what @info says. */
+void         image_store_download_async  (ImageStore *self, const ImageInfo *info, int fd,
+                                        ImageProgress progress, gpointer progress_data,
+                                        GCancellable *cancellable, GAsyncReadyCallback callback,
+                                        gpointer user_data);
+gboolean     image_store_download_finish (ImageStore *self, GAsyncResult *result,
                                         GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 void         image_store_get_async     (ImageStore *self, const char *id,
