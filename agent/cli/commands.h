@@ -11,6 +11,7 @@ typedef struct
 {
   char     *socket;             /* --socket (nullable) */
   gboolean  json;               /* --json */
+  gboolean  dry_run;            /* only what would be done is asked for: qsnap plan */
   Client   *client;             /* once the options are read */
 } Cli;
 
@@ -33,6 +34,8 @@ struct _Command
 /* By file; behind the last of each stands one without a name. */
 extern const Command guest_commands[];
 extern const Command point_commands[];
+extern const Command tree_commands[];
+extern const Command chain_commands[];
 extern const Command image_commands[];
 extern const Command operation_commands[];
 

@@ -11,7 +11,8 @@
 #include <string.h>
 
 static const Command *const command_groups[] = {
-  guest_commands, point_commands, image_commands, operation_commands,
+  guest_commands, point_commands, tree_commands, chain_commands, image_commands,
+  operation_commands,
 };
 
 static char *
@@ -76,7 +77,7 @@ main (int    argc,
       char **argv)
 {
   g_autoptr (GError) error = NULL;
-  Cli cli = { NULL, FALSE, NULL };
+  Cli cli = { 0 };
   int status = 0;
 
   setlocale (LC_ALL, "");

@@ -6,6 +6,7 @@
 #include "ask.h"
 #include "error.h"
 #include "fields.h"
+#include "members.h"
 #include "options.h"
 #include "output.h"
 #include "table.h"
@@ -167,6 +168,95 @@ cancel (Cli            *cli,
   return TRUE;
 }
 
+/* @change: (transfer full) */
+static JsonNode *
+change_operation (Cli         *cli,
+                  const char  *id,
+                  JsonObject  *change,
+                  GError     **error)
+{
+  g_autofree char *path = client_path ("operations", id, NULL);
+  JsonNode *body = json_node_new (JSON_NODE_OBJECT);
+  JsonNode *answer;
+
+  json_node_take_object (body, change);
+  answer = client_ask (cli->client, "PATCH", path, body, NULL, NULL, error);
+  if (answer != NULL && cli->json)
+    output_json (answer);
+  return answer;
+}
+
+static gboolean
+set_paused (Cli            *cli,
+            const Command  *command,
+            char          **arguments,
+            gboolean        paused,
+            GError        **error)
+{
+  g_autoptr (JsonNode) answer = NULL;
+  JsonObject *change;
+
+  if (!options_parse (cli, command, NULL, &arguments, error))
+    return FALSE;
+
+  change = json_object_new ();
+  json_object_set_boolean_member (change, "paused", paused);
+  answer = change_operation (cli, arguments[0], change, error);
+  if (answer == NULL)
+    return FALSE;
+  if (paused)
+    output_line (cli, "Operation %s waits; qsnap resume %s lets it go on.", arguments[0],
+                 arguments[0]);
+  else
+    output_line (cli, "Operation %s goes on.", arguments[0]);
+  return TRUE;
+}
+
+static gboolean
+pause_operation (Cli            *cli,
+                 const Command  *command,
+                 char          **arguments,
+                 GError        **error)
+{
+  return set_paused (cli, command, arguments, TRUE, error);
+}
+
+static gboolean
+resume_operation (Cli            *cli,
+                  const Command  *command,
+                  char          **arguments,
+                  GError        **error)
+{
+  return set_paused (cli, command, arguments, FALSE, error);
+}
+
+static gboolean
+speed (Cli            *cli,
+       const Command  *command,
+       char          **arguments,
+       GError        **error)
+{
+  g_autoptr (JsonObject) change = json_object_new ();
+  g_autoptr (JsonNode) answer = NULL;
+  g_autofree char *rate = NULL;
+  gint64 bytes;
+
+  if (!options_parse (cli, command, NULL, &arguments, error) ||
+      !members_set_bytes (change, "speed", "RATE", arguments[1], error))
+    return FALSE;
+
+  bytes = json_object_get_int_member (change, "speed");
+  answer = change_operation (cli, arguments[0], g_steal_pointer (&change), error);
+  if (answer == NULL)
+    return FALSE;
+  rate = text_size (bytes);
+  if (bytes > 0)
+    output_line (cli, "Operation %s moves %s a second at most.", arguments[0], rate);
+  else
+    output_line (cli, "Operation %s goes as fast as it can.", arguments[0]);
+  return TRUE;
+}
+
 static gboolean
 health (Cli            *cli,
         const Command  *command,
@@ -190,6 +280,16 @@ const Command operation_commands[] = {
   { "cancel", "ID", 1, 1, "Cancel an operation; it cleans up after itself.",
     "  qsnap cancel 3f2a54e0-5b0e-4a52-9f0e-6a7f7f1a6c55\n",
     cancel },
+  { "pause", "ID", 1, 1, "Let an operation on a chain wait.",
+    "  qsnap pause 3f2a54e0-5b0e-4a52-9f0e-6a7f7f1a6c55\n",
+    pause_operation },
+  { "resume", "ID", 1, 1, "Let it go on, also after an error that it waits at.",
+    "  qsnap resume 3f2a54e0-5b0e-4a52-9f0e-6a7f7f1a6c55\n",
+    resume_operation },
+  { "speed", "ID RATE", 2, 2, "Limit how fast an operation on a chain moves data.",
+    "  qsnap speed 3f2a54e0-5b0e-4a52-9f0e-6a7f7f1a6c55 50M          (bytes a second)\n"
+    "  qsnap speed 3f2a54e0-5b0e-4a52-9f0e-6a7f7f1a6c55 max\n",
+    speed },
   { "health", "", 0, 0, "Ask the daemon how it is.",
     "  qsnap health\n",
     health },

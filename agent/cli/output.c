@@ -80,7 +80,9 @@ static char *
 explain_figure (const char *name,
                 gint64      figure)
 {
-  static const char *const bytes[] = { "size", "allocated", "done", "total", NULL };
+  static const char *const bytes[] = {
+    "size", "allocated", "done", "total", "bytes", "estimate", "moved", "speed", NULL
+  };
 
   if (figure < 0)
     return NULL;

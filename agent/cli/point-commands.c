@@ -92,11 +92,17 @@ snapshot (Cli            *cli,
   g_auto (PointOptions) options = { 0 };
   g_autofree char *image = NULL;
   g_autofree char *parents = NULL;
+  g_autofree char *length = NULL;
+  gboolean keep = FALSE;
   const GOptionEntry own[] = {
     { "image", 0, 0, G_OPTION_ARG_STRING, &image,
       "What to upload: nothing, the frozen layers (default), or full images", "none|layer|full" },
     { "parents", 0, 0, G_OPTION_ARG_STRING, &parents,
       "What to do about layers below that are in no store", "upload|require|ignore" },
+    { "keep", 0, 0, G_OPTION_ARG_NONE, &keep,
+      "Never fold this point away to keep the chain short", NULL },
+    { "max-chain-length", 0, 0, G_OPTION_ARG_STRING, &length,
+      "Layers that a chain may have once the images are uploaded; 0: any number", "LAYERS" },
     { NULL, 0, 0, G_OPTION_ARG_NONE, NULL, NULL, NULL },
   };
   g_autofree GOptionEntry *entries = point_options_entries (&options, own);
@@ -105,10 +111,13 @@ snapshot (Cli            *cli,
   if (!options_parse (cli, command, entries, &arguments, error))
     return FALSE;
   request = point_options_describe (&options, arguments[1], error);
-  if (request == NULL)
+  if (request == NULL ||
+      !members_set_count (request, "max_chain_length", "--max-chain-length", length, "a number",
+                          error))
     return FALSE;
   members_set_text (request, "image", image);
   members_set_text (request, "parents", parents);
+  members_set_flag (request, "keep", keep);
   return take (cli, arguments[0], "snapshots", request, &options, print_point, error);
 }
 
@@ -163,24 +172,6 @@ print_full_images (JsonObject *operation)
 }
 
 static gboolean
-set_deadline (JsonObject  *request,
-              const char  *text,
-              GError     **error)
-{
-  guint64 seconds = 0;
-
-  if (text == NULL)
-    return TRUE;
-  if (!g_ascii_string_to_unsigned (text, 10, 0, G_MAXINT, &seconds, NULL))
-    {
-      g_set_error (error, CLI_ERROR, CLI_ERROR_USAGE, "--deadline %s: must be whole seconds", text);
-      return FALSE;
-    }
-  json_object_set_int_member (request, "deadline", (gint64) seconds);
-  return TRUE;
-}
-
-static gboolean
 image (Cli            *cli,
        const Command  *command,
        char          **arguments,
@@ -203,7 +194,8 @@ image (Cli            *cli,
   if (!options_parse (cli, command, entries, &arguments, error))
     return FALSE;
   request = point_options_describe (&options, arguments[1], error);
-  if (request == NULL || !set_deadline (request, deadline, error))
+  if (request == NULL ||
+      !members_set_count (request, "deadline", "--deadline", deadline, "whole seconds", error))
     return FALSE;
   members_set_text (request, "on_deadline", on_deadline);
   return take (cli, arguments[0], "images", request, &options, print_full_images, error);
@@ -213,8 +205,8 @@ static void
 print_points (JsonObject *answer)
 {
   JsonArray *points = field_array (answer, "snapshots");
-  g_autoptr (Table) table = table_new ("POINT", "NAME", "TAKEN (UTC)", "DISK", "LAYER", "IMAGE",
-                                       NULL);
+  g_autoptr (Table) table = table_new ("POINT", "NAME", "TAKEN (UTC)", "DISK", "LAYER",
+                                       ">OWN DATA", "IMAGE", NULL);
 
   for (guint i = 0; i < array_length (points); i++)
     {
@@ -231,6 +223,7 @@ print_points (JsonObject *answer)
           table_take (table, j == 0 ? text_time (field_text (point, "taken")) : g_strdup (""));
           table_add (table, field_text (disk, "disk"));
           table_add (table, field_text (disk, "layer"));
+          table_take (table, text_size (field_int (disk, "allocated", -1)));
           table_add (table, field_text (disk, "image_id"));
         }
     }

@@ -68,42 +68,6 @@ point_options_entries (PointOptions       *self,
   return (GOptionEntry *) (gpointer) g_array_free (g_steal_pointer (&entries), FALSE);
 }
 
-/* Disks may be named one by one, in a list, or both. */
-static gboolean
-set_disks (JsonObject          *object,
-           const PointOptions  *self,
-           GError             **error)
-{
-  g_auto (GStrv) list = self->disk_list != NULL ? g_strsplit (self->disk_list, ",", -1) : NULL;
-  gboolean all = g_strcmp0 (self->disk_list, "all") == 0;
-  JsonArray *array;
-
-  if (all && self->disks != NULL)
-    {
-      g_set_error (error, CLI_ERROR, CLI_ERROR_USAGE, "--disks all leaves nothing to --disk %s",
-                   self->disks[0]);
-      return FALSE;
-    }
-  if (list != NULL && (list[0] == NULL || g_strv_contains ((const char *const *) list, "")))
-    {
-      g_set_error (error, CLI_ERROR, CLI_ERROR_USAGE,
-                   "--disks %s: must be disks, parted by commas, or all", self->disk_list);
-      return FALSE;
-    }
-  if (all)
-    json_object_set_string_member (object, "disks", "all");
-  if (all || (self->disks == NULL && list == NULL))
-    return TRUE;
-
-  array = json_array_new ();
-  for (char **each = self->disks; each != NULL && *each != NULL; each++)
-    json_array_add_string_element (array, *each);
-  for (char **each = list; each != NULL && *each != NULL; each++)
-    json_array_add_string_element (array, *each);
-  json_object_set_array_member (object, "disks", array);
-  return TRUE;
-}
-
 /* One id is for all disks; else DISK=ID for each. */
 static gboolean
 set_image_refs (JsonObject  *object,
@@ -138,7 +102,7 @@ point_options_describe (const PointOptions  *self,
   members_set_path (object, "overlay_folder", self->overlay_folder);
   members_set_flag (object, "allow_format_change", self->allow_format_change);
   members_set_flag (object, "end_jobs", self->end_jobs);
-  if (!set_disks (object, self, error) ||
+  if (!members_set_disks (object, self->disks, self->disk_list, error) ||
       !members_set_pairs (object, "metadata", "--metadata", self->metadata, NULL, error) ||
       !set_image_refs (object, self->image_refs, error))
     return NULL;

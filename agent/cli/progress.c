@@ -10,7 +10,6 @@
 #include "text.h"
 
 #include <stdio.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define BAR_WIDTH_MAX  30
@@ -49,14 +48,6 @@ progress_free (Progress *self)
     fputs ("\r\033[K", stderr);
   g_free (self->phase);
   g_free (self);
-}
-
-static guint
-terminal_columns (void)
-{
-  struct winsize size;
-
-  return ioctl (STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : COLUMNS;
 }
 
 /* In people's words; a step without any is shown by its name. */
@@ -147,7 +138,8 @@ progress_show (Progress   *self,
     }
   else
     {
-      guint columns = terminal_columns () - 1;
+      guint told = text_columns (STDERR_FILENO);
+      guint columns = (told > 0 ? told : COLUMNS) - 1;
 
       if (total > 0)
         {

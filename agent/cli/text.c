@@ -4,6 +4,8 @@
 
 #include "text.h"
 
+#include <sys/ioctl.h>
+
 /**
  * text_escape:
  * @text: (nullable): from a guest, an image or a peer; need not be UTF-8
@@ -117,6 +119,20 @@ text_time (const char *time)
   g_autoptr (GDateTime) parsed = time != NULL ? g_date_time_new_from_iso8601 (time, NULL) : NULL;
 
   return parsed != NULL ? g_date_time_format (parsed, "%Y-%m-%d %H:%M:%S") : g_strdup (time);
+}
+
+/**
+ * text_columns:
+ * @fd: a descriptor
+ *
+ * Returns: how many columns the terminal there has; 0 for what is no terminal
+ */
+guint
+text_columns (int fd)
+{
+  struct winsize size;
+
+  return ioctl (fd, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
 /**

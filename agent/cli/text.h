@@ -15,6 +15,8 @@ char  *text_duration (gint64 seconds);          /* "2 min 5 s" */
 char  *text_milliseconds (gint64 microseconds);         /* "12.3 ms" */
 char  *text_time     (const char *time);        /* the daemon's, to the second; NULL becomes "-" */
 
+/* Of the terminal at @fd; 0 where there is none, or where it does not say. */
+guint    text_columns (int fd);
 /* Whether the terminal can show more than ASCII. */
 gboolean text_is_utf8 (void);
 

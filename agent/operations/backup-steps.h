@@ -6,7 +6,7 @@
 G_BEGIN_DECLS
 
 /* The steps, each in the file of its kind. */
-void backup_end_jobs       (GTask *step, gpointer job);   /* point-jobs.c */
+void backup_end_jobs       (GTask *step, gpointer job);   /* backup.c */
 void backup_create_files   (GTask *step, gpointer job);   /* point-files.c */
 void backup_publish_early  (GTask *step, gpointer job);
 void backup_settle_caches  (GTask *step, gpointer job);
@@ -29,9 +29,9 @@ void backup_close_sources  (GTask *step, Backup *job);
 void backup_upload         (GTask *step, gpointer job);   /* upload.c */
 void backup_delete_images  (GTask *step, gpointer job);
 void backup_withdraw       (GTask *step, gpointer job);   /* withdraw.c */
-void backup_commit_back    (GTask *step, gpointer job);   /* fold-commit.c */
-void backup_pivot          (GTask *step, gpointer job);   /* fold-pivot.c */
-void backup_go_on          (GTask *step, gpointer job);   /* fold-pause.c */
+void backup_commit_back    (GTask *step, gpointer job);   /* fold.c */
+void backup_pivot          (GTask *step, gpointer job);
+void backup_go_on          (GTask *step, gpointer job);
 void backup_speed_up       (GTask *step, gpointer job);
 void backup_delete_overlays (GTask *step, gpointer job);  /* fold-files.c */
 

@@ -2,12 +2,11 @@
 
 /* Knows what the steps of a backup work on, and how its plan is written down and read again. */
 
-#include "backup.h"
+#include "backup-steps.h"
 
 #include <core/error.h>
 
 #include "fields.h"
-#include "guest-errors.h"
 
 static const Field plan_fields[] = {
   FIELD (Backup, name, FIELD_STRING),
@@ -22,9 +21,6 @@ static const Field plan_fields[] = {
   FIELD (Backup, gone_on, FIELD_BOOLEAN),
   FIELD (Backup, released, FIELD_BOOLEAN),
   FIELD (Backup, folds, FIELD_BOOLEAN),
-  FIELD (Backup, late_policy, FIELD_ENUM),
-  FIELD (Backup, deadline_s, FIELD_INT64),
-  FIELD (Backup, may_halt, FIELD_BOOLEAN),
   FIELD (Backup, attempt, FIELD_INT64),
   { NULL }
 };
@@ -48,6 +44,7 @@ backup_new (void)
   self->disks = g_ptr_array_new_with_free_func ((GDestroyNotify) disk_plan_free);
   self->uploads = g_ptr_array_new_with_free_func ((GDestroyNotify) upload_plan_free);
   self->sources = g_ptr_array_new_with_free_func (drop_source);
+  pivot_set_init (&self->pivots, NULL, &(Peer) { 0 });
   return self;
 }
 
@@ -69,7 +66,7 @@ backup_free (Backup *self)
   g_free (self->name);
   g_free (self->boot_id);
   g_free (self->facts);
-  g_free (self->folding);
+  pivot_set_clear (&self->pivots);
   g_ptr_array_unref (self->sources);
   g_clear_object (&self->quiesce);
   g_free (self);
@@ -100,6 +97,7 @@ backup_save_plan (const Backup *self, JsonObject *plan)
   json_object_set_array_member (plan, "disks", g_steal_pointer (&disks));
   json_object_set_array_member (plan, "uploads", g_steal_pointer (&uploads));
   json_object_set_array_member (plan, "jobs", g_steal_pointer (&jobs));
+  pivot_set_save (&self->pivots, plan);
 }
 
 static JsonArray *
@@ -163,7 +161,7 @@ backup_load_plan (Backup *self, JsonObject *plan, GError **error)
         g_strv_builder_add (names, name);
     }
   self->jobs = g_strv_builder_end (names);
-  return TRUE;
+  return pivot_set_load (&self->pivots, plan, error);
 }
 
 /**
@@ -236,12 +234,8 @@ backup_job_new (Operation *operation, gpointer environment, GError **error)
     renew_devices (self);
   self->n_records = self->uploads->len;
   self->facts = g_new0 (DiskFacts, self->disks->len);
-  /* A stop that a pivot was about to order, when we died. */
-  self->halted = self->may_halt;
-  self->folding = g_new0 (FoldState, self->disks->len);
-  for (guint i = 0; i < self->disks->len; i++)
-    if (((DiskPlan *) g_ptr_array_index (self->disks, i))->folded)
-      self->folding[i] = FOLD_DONE;
+  self->pivots.operation = self->operation;
+  self->pivots.peer = backup_get_peer (self);
   g_ptr_array_set_size (self->sources, (int) self->uploads->len);
   self->same_process = TRUE;
   self->point = POINT_NOT_TAKEN;
@@ -254,16 +248,40 @@ backup_job_free (gpointer job)
   backup_free (job);
 }
 
+/**
+ * backup_get_peer:
+ * @self: a job
+ *
+ * Returns: the process that the plan was made for
+ */
+Peer
+backup_get_peer (const Backup *self)
+{
+  return (Peer) { .guest = self->guest, .pid = self->pid, .start_time = self->start_time };
+}
+
+gboolean
+backup_guest_is_gone (Backup *job)
+{
+  const Peer peer = backup_get_peer (job);
+
+  return peer_is_gone (&peer);
+}
+
+gboolean
+backup_is_same_process (Backup *job)
+{
+  const Peer peer = backup_get_peer (job);
+
+  return peer_is_same (&peer);
+}
+
 QmpClient *
 backup_client (Backup *job, GError **error)
 {
-  QmpClient *client = guest_require_client (job->guest, error);
+  const Peer peer = backup_get_peer (job);
 
-  if (client == NULL || backup_is_same_process (job))
-    return client;
-  agent_set_error (error, AGENT_ERROR_UNAVAILABLE, "ask for the point again",
-                   "guest %s was started anew meanwhile", guest_get_id (job->guest));
-  return NULL;
+  return peer_client (&peer, error);
 }
 
 /**
@@ -296,6 +314,15 @@ has_naming (Backup *job, gboolean (*is_of_kind) (Naming naming))
     if (is_of_kind (((DiskPlan *) g_ptr_array_index (job->disks, i))->naming))
       return TRUE;
   return FALSE;
+}
+
+void
+backup_end_jobs (GTask *step, gpointer user_data)
+{
+  Backup *job = user_data;
+  const Peer peer = backup_get_peer (job);
+
+  peer_end_jobs (step, &peer, (const char *const *) job->jobs);
 }
 
 gboolean

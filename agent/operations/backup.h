@@ -5,6 +5,7 @@
 #include <guest/quiesce.h>
 #include <operations/operations.h>
 
+#include "pivot.h"
 #include "snapshot-plan.h"
 #include "upload-plan.h"
 
@@ -27,15 +28,6 @@ typedef struct
   gboolean named_by_us;         /* the overlay is on the node that we made */
   gboolean unlocked;            /* the layer is still on the file node without locks */
 } DiskFacts;
-
-/* Where the folding back of one disk's overlay has come to. */
-typedef enum
-{
-  FOLD_UNKNOWN,                 /* not looked yet */
-  FOLD_RUNNING,                 /* its commit runs, or is ready to pivot */
-  FOLD_DONE,                    /* the layer is on top again, as before the point */
-  FOLD_KEPT,                    /* the overlay stays, for a reason that is told */
-} FoldState;
 
 /* What the steps of a backup work on. The members up to @attempt are the plan: all that a restart
  * knows. */
@@ -60,9 +52,7 @@ typedef struct
   gboolean    gone_on;          /* it was not stopped for the point, or its CPUs go on */
   gboolean    released;         /* the window is over: the guest runs and is thawed as before */
   gboolean    folds;            /* the overlays are folded back in the end */
-  gboolean    may_halt;         /* from here on a stop may be ours, of a guest that ran */
-  LatePolicy  late_policy;
-  gint64      deadline_s;       /* until an overlay is late */
+  PivotSet    pivots;           /* those that fold them back; none until then */
   gint64      attempt;          /* of the uploads */
 
   PointState  point;
@@ -73,8 +63,6 @@ typedef struct
   gint64      window_us;        /* monotonic: when this process opened the window; else 0 */
   guint       n_records;        /* of @uploads: the store may have records of so many */
   GPtrArray  *sources;          /* of ImageSource, beside @uploads; NULL: not open, or a layer */
-  FoldState  *folding;         /* one for each disk */
-  gboolean    halted;           /* the CPUs are, or may be, stopped by us for a pivot */
 } Backup;
 
 extern const Workflow quick_backup_workflow;
@@ -101,7 +89,9 @@ gboolean backup_requires_quiesce (gpointer job);
 gboolean backup_uploads          (gpointer job);
 gboolean backup_uploads_full     (gpointer job);
 
-gboolean backup_guest_is_gone    (Backup *job);         /* point-facts.c */
+Peer     backup_get_peer         (const Backup *self);
+/* See peer.h. */
+gboolean backup_guest_is_gone    (Backup *job);
 gboolean backup_is_same_process  (Backup *job);
 
 /* What a finished step was: its task is given back. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows what folding back does to names and files: the published name moves to the layer while the
- * guest's writes are held, and an overlay that nobody needs any more goes. */
+/* Knows what is left to do once overlays are folded back: those that nobody needs any more go, and
+ * of those that stay the point is written down. */
 
 #include "backup-steps.h"
 #include "fold.h"
@@ -11,111 +11,23 @@
 #include "guest-errors.h"
 #include "image-records.h"
 #include "node-batch.h"
+#include "pivot-facts.h"
 #include "points.h"
 #include "told.h"
-
-static gboolean
-is_overlay (const DiskPlan *disk, const FileFacts *facts)
-{
-  return facts->dev == (guint64) disk->overlay_dev && facts->ino == (guint64) disk->overlay_ino;
-}
-
-static gboolean
-is_layer (const DiskPlan *disk, const FileFacts *facts)
-{
-  return facts->dev == (guint64) disk->layer_dev && facts->ino == (guint64) disk->layer_ino;
-}
-
-/**
- * fold_look_at_name:
- * @disk: what was done with a disk
- * @facts: its members name_on_overlay and name_on_layer are set
- * @error: return location
- *
- * Returns: whether it could be looked at
- */
-gboolean
-fold_look_at_name (const DiskPlan *disk, FoldFacts *facts, GError **error)
-{
-  g_autoptr (GError) problem = NULL;
-  FileFacts published = { 0 };
-  gboolean is_there = files_look (disk->published, &published, &problem);
-
-  facts->name_on_overlay = is_there && is_overlay (disk, &published);
-  facts->name_on_layer = disk->device_path != NULL ? !is_there
-                                                   : is_there && is_layer (disk, &published);
-  if (problem == NULL)
-    return TRUE;
-  g_propagate_error (error, g_steal_pointer (&problem));
-  return FALSE;
-}
-
-/* --- the published name --- */
-
-typedef struct
-{
-  const DiskPlan *disk;
-  gboolean        to_layer;
-} Publication;
-
-static gboolean
-publish (const DiskPlan *disk, gboolean to_layer, GError **error)
-{
-  if (!to_layer)
-    return disk_plan_publish_overlay (disk, error);
-  /* A block device is started from by its own name again. */
-  if (disk->device_path != NULL)
-    return files_remove (disk->published, (guint64) disk->overlay_dev,
-                         (guint64) disk->overlay_ino, error);
-  return files_publish (disk->layer, disk->published, (guint64) disk->overlay_ino, error);
-}
-
-static void
-publish_in_thread (GTask *task, gpointer source, gpointer task_data, GCancellable *cancellable)
-{
-  const Publication *self = task_data;
-  GError *error = NULL;
-
-  if (publish (self->disk, self->to_layer, &error))
-    g_task_return_boolean (task, TRUE);
-  else
-    g_task_return_error (task, error);
-}
-
-/**
- * fold_publish_async:
- * @job: a job
- * @index: one of its disks
- * @to_layer: where its published name is to lead: to the layer, else to the overlay
- * @callback: called with the result
- * @user_data: for @callback
- */
-void
-fold_publish_async (Backup *job, guint index, gboolean to_layer, GAsyncReadyCallback callback,
-                    gpointer user_data)
-{
-  g_autoptr (GTask) task = g_task_new (NULL, NULL, callback, user_data);
-  Publication *self = g_new0 (Publication, 1);
-
-  self->disk = g_ptr_array_index (job->disks, index);
-  self->to_layer = to_layer;
-  g_task_set_task_data (task, self, g_free);
-  g_task_run_in_thread (task, publish_in_thread);
-}
-
-gboolean
-fold_publish_finish (GAsyncResult *result, GError **error)
-{
-  return g_task_propagate_boolean (G_TASK (result), error);
-}
-
-/* --- overlays that are not needed any more --- */
 
 typedef struct
 {
   Backup *job;
   GTask  *step;
 } Removal;
+
+static gboolean
+is_back (Backup *job, guint index)
+{
+  const Pivot *pivot = g_ptr_array_index (job->pivots.pivots, index);
+
+  return pivot->state == PIVOT_DONE;
+}
 
 static void
 removal_finish (Removal *self, GError *error)
@@ -198,11 +110,11 @@ record_kept (Backup *job, GError **error)
 /* Gone already is as good: a death of ours may have come just after it went. But only where the
  * name leads to the layer; a folder that was moved away looks the same. */
 static gboolean
-remove_overlay (DiskPlan *disk, GError **error)
+remove_overlay (DiskPlan *disk, const Pivot *pivot, GError **error)
 {
   g_autoptr (GError) problem = NULL;
   FileFacts overlay = { 0 };
-  FoldFacts facts = { 0 };
+  PivotFacts facts = { 0 };
   gboolean in_use = FALSE;
   gboolean is_there = files_look (disk->overlay, &overlay, &problem);
 
@@ -211,10 +123,10 @@ remove_overlay (DiskPlan *disk, GError **error)
       g_propagate_error (error, g_steal_pointer (&problem));
       return FALSE;
     }
-  if (!fold_look_at_name (disk, &facts, error)
+  if (!pivot_look_at_name (pivot, &facts, error)
       || (is_there && !files_in_use (disk->overlay, &in_use, error)))
     return FALSE;
-  if (in_use || facts.name_on_overlay || (!is_there && !facts.name_on_layer))
+  if (in_use || facts.name_on_from || (!is_there && !facts.name_on_to))
     {
       agent_set_error (error, AGENT_ERROR_CONFLICT, NULL, "%s %s", disk->overlay,
                        in_use ? "is still open somewhere"
@@ -237,7 +149,8 @@ remove_in_thread (GTask *task, gpointer source, gpointer task_data, GCancellable
     {
       DiskPlan *disk = g_ptr_array_index (job->disks, i);
 
-      if (job->folding[i] != FOLD_DONE || disk->folded || remove_overlay (disk, &error))
+      if (!is_back (job, i) || disk->folded
+          || remove_overlay (disk, g_ptr_array_index (job->pivots.pivots, i), &error))
         continue;
       g_task_return_error (task, error);
       return;
@@ -275,10 +188,9 @@ check_graph (Backup *job, Inspection *inspection, GError **error)
   for (guint i = 0; i < job->disks->len; i++)
     {
       const DiskPlan *disk = g_ptr_array_index (job->disks, i);
-      g_autofree char *id = fold_job_id (job, i);
-      FoldFacts facts = fold_facts_judge (disk, inspection->disks, inspection->jobs, id);
 
-      if (job->folding[i] != FOLD_DONE || disk->folded || !facts.overlay_open)
+      if (!is_back (job, i) || disk->folded
+          || !pivot_is_open (g_ptr_array_index (job->pivots.pivots, i), inspection->disks))
         continue;
       agent_set_error (error, AGENT_ERROR_GUEST, "it is tried again",
                        "disk %s: its commit has ended, and QEMU still has %s in the chain",
@@ -323,11 +235,11 @@ close_nodes (Removal *self, QmpClient *client)
   for (guint i = 0; i < self->job->disks->len; i++)
     {
       const DiskPlan *disk = g_ptr_array_index (self->job->disks, i);
-      g_autofree char *id = fold_job_id (self->job, i);
+      const Pivot *pivot = g_ptr_array_index (self->job->pivots.pivots, i);
 
-      if (self->job->folding[i] != FOLD_DONE)
+      if (!is_back (self->job, i))
         continue;
-      qmp_batch_add_tolerant (batch, "job-dismiss", qmp_args ("id", "s", id, NULL));
+      qmp_batch_add_tolerant (batch, "job-dismiss", qmp_args ("id", "s", pivot->job, NULL));
       node_batch_delete (batch, disk->overlay_node);
       node_batch_delete (batch, disk->overlay_file_node);
     }
@@ -344,7 +256,13 @@ backup_delete_overlays (GTask *step, gpointer user_data)
 
   self->job = job;
   self->step = step;
-  if (!fold_is_due (job) || !fold_is_settled (job, &error))
+  if (!fold_is_due (job))
+    {
+      removal_finish (self, NULL);
+      return;
+    }
+  fold_prepare (job);
+  if (!pivot_set_settled (&job->pivots, &error))
     removal_finish (self, error);
   else if (backup_guest_is_gone (job))
     remove_files (self);

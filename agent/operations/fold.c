@@ -1,40 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows the parts that all steps of folding back have: which disks are due, what is told of those
- * that stay, and how the commit of a disk is spoken to. */
+/* Knows how overlays are folded back into the layers below them: a pivot for each disk, once no
+ * process of ours reads the layers any more. */
 
+#include "backup-steps.h"
 #include "fold.h"
 
 #include <core/error.h>
 
-#include "guest-errors.h"
-#include "point-jobs.h"
-#include "told.h"
-
-/* A command to a job, and the wait for what it does. */
-typedef struct
-{
-  QmpJob      *watch;
-  char        *id;
-  QmpJobState  state;
-  guint        deadline_ms;
-} Command;
-
-static void
-command_free (Command *self)
-{
-  g_clear_object (&self->watch);
-  g_free (self->id);
-  g_free (self);
-}
-
-char *
-fold_job_id (Backup *job, guint index)
-{
-  return snapshot_node_name (operation_get_id (job->operation), index, "-fold");
-}
-
-/* Also of a point that was not taken of all disks: those that have their overlays lose them. */
+/**
+ * fold_is_due:
+ * @job: a backup
+ *
+ * Also of a point that was not taken of all disks: those that have their overlays lose them.
+ *
+ * Returns: whether there is something to be folded back
+ */
 gboolean
 fold_is_due (Backup *job)
 {
@@ -45,141 +26,104 @@ fold_is_due (Backup *job)
   return job->folds && any;
 }
 
-/**
- * fold_is_settled:
- * @job: a job that folds overlays back
- * @error: return location: AGENT_ERROR_UNAVAILABLE
- *
- * Returns: whether nothing is left to fold
- */
-gboolean
-fold_is_settled (Backup *job, GError **error)
-{
-  for (guint i = 0; i < job->disks->len; i++)
-    if (job->folding[i] != FOLD_DONE && job->folding[i] != FOLD_KEPT)
-      {
-        const DiskPlan *disk = g_ptr_array_index (job->disks, i);
-
-        agent_set_error (error, AGENT_ERROR_UNAVAILABLE, "it is tried again when the guest is back",
-                         "the overlay of disk %s is not folded back yet", disk->disk);
-        return FALSE;
-      }
-  return TRUE;
-}
-
-/**
- * fold_keep:
- * @job: a job
- * @index: one of its disks
- * @reason: (transfer full): why its overlay stays
- */
-void
-fold_keep (Backup *job, guint index, GError *reason)
+static Pivot *
+pivot_of (Backup *job, guint index)
 {
   const DiskPlan *disk = g_ptr_array_index (job->disks, index);
-  JsonObject *told = told_find (job->operation, "disks", "disk", disk->disk);
+  Pivot *pivot = pivot_new ();
 
-  g_message ("operation %s: the overlay %s of disk %s stays: %s",
-             operation_get_id (job->operation), disk->overlay, disk->disk, reason->message);
-  if (told != NULL)
-    json_object_set_string_member (told, "kept", reason->message);
-  job->folding[index] = FOLD_KEPT;
-  g_error_free (reason);
-}
-
-/* --- speaking to the commit of a disk --- */
-
-static void
-on_reached (GObject *source, GAsyncResult *result, gpointer user_data)
-{
-  g_autoptr (GTask) task = user_data;
-  GError *error = NULL;
-
-  if (qmp_job_await_finish (QMP_JOB (source), result, &error))
-    g_task_return_boolean (task, TRUE);
-  else
-    g_task_return_error (task, error);
-}
-
-static void
-on_commanded (GObject *source, GAsyncResult *result, gpointer user_data)
-{
-  g_autoptr (GTask) task = user_data;
-  Command *self = g_task_get_task_data (task);
-  g_autoptr (JsonNode) reply = NULL;
-  GError *error = NULL;
-
-  reply = qmp_client_execute_finish (QMP_CLIENT (source), result, &error);
-  if (reply == NULL)
-    g_task_return_error (task, error);
-  else
-    qmp_job_await_async (self->watch, self->state, self->deadline_ms, NULL, on_reached,
-                         g_object_ref (task));
+  pivot->way = PIVOT_COMMIT;
+  pivot->disk = g_strdup (disk->disk);
+  pivot->published = g_strdup (disk->published);
+  /* A block device is started from by its own name again. */
+  pivot->unpublish = disk->device_path != NULL;
+  pivot->from_path = g_strdup (disk->overlay);
+  pivot->from_dev = disk->overlay_dev;
+  pivot->from_ino = disk->overlay_ino;
+  pivot->to_path = g_strdup (disk->layer);
+  pivot->to_dev = disk->layer_dev;
+  pivot->to_ino = disk->layer_ino;
+  pivot->job = snapshot_node_name (operation_get_id (job->operation), index, "-fold");
+  return pivot;
 }
 
 /**
- * fold_command_async:
- * @job: a job
- * @index: one of its disks
- * @command: (nullable): what its commit is told
- * @state: what that leads to
- * @deadline_ms: milliseconds until it has to be there
- * @callback: called with the result
- * @user_data: for @callback
+ * fold_prepare:
+ * @job: a backup with something to be folded back
+ *
+ * Gives it its pivots. Which files they are about is known since the overlays were made; what is
+ * written down of them may be of a start of the host before.
  */
 void
-fold_command_async (Backup *job, guint index, const char *command, QmpJobState state,
-                    guint deadline_ms, GAsyncReadyCallback callback, gpointer user_data)
+fold_prepare (Backup *job)
 {
-  g_autoptr (GTask) task = g_task_new (NULL, NULL, callback, user_data);
-  Command *self = g_new0 (Command, 1);
-  GError *error = NULL;
-  QmpClient *client = guest_require_client (job->guest, &error);
+  GPtrArray *pivots = job->pivots.pivots;
 
-  self->id = fold_job_id (job, index);
-  self->state = state;
-  self->deadline_ms = deadline_ms;
-  g_task_set_task_data (task, self, (GDestroyNotify) command_free);
-  if (client == NULL)
+  for (guint i = 0; i < job->disks->len; i++)
     {
-      g_task_return_error (task, error);
+      const DiskPlan *disk = g_ptr_array_index (job->disks, i);
+      Pivot *pivot;
+
+      if (i == pivots->len)
+        g_ptr_array_add (pivots, pivot_of (job, i));
+      pivot = g_ptr_array_index (pivots, i);
+      pivot->from_dev = disk->overlay_dev;
+      pivot->to_dev = disk->layer_dev;
+      if (disk->folded)
+        pivot->state = PIVOT_DONE;
+    }
+}
+
+static void
+on_closed (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  GTask *step = user_data;
+  Backup *job = g_task_get_task_data (step);
+  GError *error = NULL;
+
+  if (g_task_propagate_boolean (G_TASK (result), &error))
+    pivot_begin (step, &job->pivots);
+  else
+    backup_step_failed (step, error);
+}
+
+/* Before a layer is written to again, no process of ours reads it. */
+void
+backup_commit_back (GTask *step, gpointer user_data)
+{
+  Backup *job = user_data;
+
+  if (!fold_is_due (job))
+    {
+      backup_step_done (step);
       return;
     }
-  self->watch = qmp_job_watch (client, self->id);
-  if (command == NULL)
-    qmp_job_await_async (self->watch, state, deadline_ms, NULL, on_reached, g_object_ref (task));
-  else
-    qmp_client_execute_async (client, command, qmp_args ("id", "s", self->id, NULL),
-                              GUEST_COMMAND_DEADLINE_MS, NULL, on_commanded, g_object_ref (task));
+  /* A guest that still stands for the point is first let go. */
+  if (!job->gone_on)
+    {
+      backup_step_failed (step, agent_error_new (AGENT_ERROR_UNAVAILABLE, NULL,
+                                                 "the guest is not let go of yet"));
+      return;
+    }
+  fold_prepare (job);
+  g_task_set_task_data (step, job, NULL);
+  backup_close_sources (g_task_new (NULL, NULL, on_closed, step), job);
 }
 
-gboolean
-fold_command_finish (GAsyncResult *result, GError **error)
-{
-  return g_task_propagate_boolean (G_TASK (result), error);
-}
-
-/**
- * fold_cancel_async:
- * @job: a job
- * @index: one of its disks
- * @callback: called with the result
- * @user_data: for @callback
- *
- * The overlay stays on top, and holds all that it held.
- */
 void
-fold_cancel_async (Backup *job, guint index, GAsyncReadyCallback callback, gpointer user_data)
+backup_pivot (GTask *step, gpointer user_data)
 {
-  g_autofree char *id = fold_job_id (job, index);
-  char *ids[] = { id, NULL };
-
-  point_jobs_end (g_task_new (NULL, NULL, callback, user_data), job, ids);
+  pivot_move (step, &((Backup *) user_data)->pivots);
 }
 
-gboolean
-fold_cancel_finish (GAsyncResult *result, GError **error)
+void
+backup_go_on (GTask *step, gpointer user_data)
 {
-  return g_task_propagate_boolean (G_TASK (result), error);
+  pivot_go_on (step, &((Backup *) user_data)->pivots);
 }
 
+void
+backup_speed_up (GTask *step, gpointer user_data)
+{
+  pivot_speed_up (step, &((Backup *) user_data)->pivots);
+}

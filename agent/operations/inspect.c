@@ -203,6 +203,23 @@ has_context_locks (Guest *guest)
          && !qmp_features_has_argument (features, "block-commit", "backing-mask-protocol");
 }
 
+/* Those of ours dismiss themselves; another client may have left one. */
+static GError *
+find_trap (GPtrArray *jobs)
+{
+  for (guint i = 0; i < jobs->len; i++)
+    {
+      const QmpJobInfo *job = g_ptr_array_index (jobs, i);
+
+      if (job->state == QMP_JOB_CONCLUDED && g_strcmp0 (job->type, "stream") == 0)
+        return agent_error_new (AGENT_ERROR_UNAVAILABLE, "try again; if it is not ours, dismiss it "
+                                "(job-dismiss)",
+                                "the stream job \"%s\" has concluded and is not dismissed: QEMU "
+                                "would crash if it was asked for its block nodes", job->id);
+    }
+  return NULL;
+}
+
 static void
 on_jobs (GObject *source, GAsyncResult *result, gpointer user_data)
 {
@@ -211,7 +228,9 @@ on_jobs (GObject *source, GAsyncResult *result, gpointer user_data)
   GError *error = NULL;
 
   look->inspection->jobs = qmp_jobs_query_finish (result, &error);
-  if (look->inspection->jobs == NULL)
+  if (look->inspection->jobs != NULL)
+    error = find_trap (look->inspection->jobs);
+  if (error != NULL)
     fail (task, error);
   else if (has_context_locks (look->guest))
     qmp_client_execute_async (look->client, "query-iothreads", NULL, GUEST_COMMAND_DEADLINE_MS,

@@ -8,21 +8,30 @@
 
 #include "image-records.h"
 
-/* An image that might hold a layer, or that a disk came from; asked after in the store. */
+/* An image that might hold a layer. */
 typedef struct
 {
-  char       *layer_key;        /* (nullable): NULL for an image_ref */
-  char       *disk;             /* of an image_ref */
-  gboolean    is_parent;        /* an image_ref that must be there */
-  KnownImage *image;
+  char  *layer_key;
+  char  *image_id;
+  char **parents;               /* ids, nearest first */
 } Candidate;
+
+/* An image that a disk came from, by the caller's word. */
+typedef struct
+{
+  char    *disk;
+  char    *image_id;
+  gboolean is_parent;           /* it must be there */
+} Reference;
 
 typedef struct
 {
   Operations *operations;
   GPtrArray  *candidates;       /* of Candidate, newest first */
+  GPtrArray  *references;       /* of Reference */
+  GPtrArray  *questions;        /* of char *: ids to ask the store for, each once */
   guint       next;
-  KnownImages *known;
+  GHashTable *answers;          /* id -> ImageInfo: those that are there and active */
 } Search;
 
 /**
@@ -55,8 +64,16 @@ static void
 candidate_free (Candidate *self)
 {
   g_free (self->layer_key);
+  g_free (self->image_id);
+  g_strfreev (self->parents);
+  g_free (self);
+}
+
+static void
+reference_free (Reference *self)
+{
   g_free (self->disk);
-  known_image_free (self->image);
+  g_free (self->image_id);
   g_free (self);
 }
 
@@ -65,33 +82,49 @@ search_free (Search *self)
 {
   g_object_unref (self->operations);
   g_ptr_array_unref (self->candidates);
-  known_images_free (self->known);
+  g_ptr_array_unref (self->references);
+  g_ptr_array_unref (self->questions);
+  g_hash_table_unref (self->answers);
   g_free (self);
 }
 
 static void
-add_layer (Search *self, const char *layer_key, const KnownImage *image)
+add_question (Search *self, const char *id)
+{
+  if (!g_ptr_array_find_with_equal_func (self->questions, id, g_str_equal, NULL))
+    g_ptr_array_add (self->questions, g_strdup (id));
+}
+
+static gboolean
+add_candidate (Search *self, const char *layer_key, const char *image_id, GError **error)
 {
   Candidate *candidate = g_new0 (Candidate, 1);
 
-  candidate->layer_key = g_strdup (layer_key);
-  candidate->image = known_image_new (image->image_id, image->parent_image);
   g_ptr_array_add (self->candidates, candidate);
+  candidate->layer_key = g_strdup (layer_key);
+  candidate->image_id = g_strdup (image_id);
+  candidate->parents = image_records_parents (operations_get_journal (self->operations), image_id,
+                                              error);
+  add_question (self, image_id);
+  for (guint i = 0; candidate->parents != NULL && candidate->parents[i] != NULL; i++)
+    add_question (self, candidate->parents[i]);
+  return candidate->parents != NULL;
 }
 
 static void
 add_reference (Search *self, Disk *disk, const SnapshotRequest *request)
 {
-  const char *reference = snapshot_request_image_ref (request, disk->name);
-  Candidate *candidate;
+  const char *id = snapshot_request_image_ref (request, disk->name);
+  Reference *reference;
 
-  if (reference == NULL)
+  if (id == NULL)
     return;
-  candidate = g_new0 (Candidate, 1);
-  candidate->disk = g_strdup (disk->name);
-  candidate->is_parent = request->image == IMAGE_LAYER && disk->layers->len > 1;
-  candidate->image = known_image_new (reference, NULL);
-  g_ptr_array_add (self->candidates, candidate);
+  reference = g_new0 (Reference, 1);
+  reference->disk = g_strdup (disk->name);
+  reference->image_id = g_strdup (id);
+  reference->is_parent = request->image == IMAGE_LAYER && disk->layers->len > 1;
+  g_ptr_array_add (self->references, reference);
+  add_question (self, id);
 }
 
 static gboolean
@@ -103,18 +136,70 @@ collect_layers (Search *self, Disk *disk, GError **error)
     {
       const Layer *layer = g_ptr_array_index (disk->layers, i);
       g_autofree char *key = upload_layer_key (layer->facts.dev, layer->facts.ino);
-      g_autoptr (GPtrArray) images = NULL;
+      g_auto (GStrv) ids = NULL;
 
       if (!layer->known)
         continue;
-      images = image_records_of_layer (operations_get_journal (self->operations), store,
-                                       &layer->facts, error);
-      if (images == NULL)
+      ids = image_records_of_layer (operations_get_journal (self->operations), store,
+                                    &layer->facts, error);
+      if (ids == NULL)
         return FALSE;
-      for (guint j = 0; j < images->len; j++)
-        add_layer (self, key, g_ptr_array_index (images, j));
+      for (guint j = 0; ids[j] != NULL; j++)
+        {
+          if (!add_candidate (self, key, ids[j], error))
+            return FALSE;
+        }
     }
   return TRUE;
+}
+
+/* The image with as many of its parents as the store has. */
+static KnownImage *
+know_image (Search *self, const Candidate *candidate)
+{
+  guint n = 0;
+  g_auto (GStrv) there = g_strdupv (candidate->parents);
+  gboolean whole;
+
+  while (there[n] != NULL && g_hash_table_contains (self->answers, there[n]))
+    n++;
+  whole = there[n] == NULL && n < IMAGE_PARENTS_MAX;
+  for (guint i = n; there[i] != NULL; i++)
+    g_clear_pointer (&there[i], g_free);
+  return known_image_new (candidate->image_id, (const char *const *) there, whole);
+}
+
+static KnownImages *
+conclude (Search *self, GError **error)
+{
+  g_autoptr (KnownImages) known = known_images_new ();
+
+  for (guint i = 0; i < self->references->len; i++)
+    {
+      const Reference *reference = g_ptr_array_index (self->references, i);
+      const ImageInfo *info = g_hash_table_lookup (self->answers, reference->image_id);
+
+      if (info != NULL)
+        {
+          g_hash_table_insert (known->bases, g_strdup (reference->disk), image_info_copy (info));
+        }
+      else if (reference->is_parent)
+        {
+          agent_set_error (error, AGENT_ERROR_CONFLICT, "name an image that is there and active",
+                           "image_ref: the store has no image %s", reference->image_id);
+          return NULL;
+        }
+    }
+  for (guint i = 0; i < self->candidates->len; i++)
+    {
+      const Candidate *candidate = g_ptr_array_index (self->candidates, i);
+
+      if (g_hash_table_contains (self->answers, candidate->image_id)
+          && !g_hash_table_contains (known->layers, candidate->layer_key))
+        g_hash_table_insert (known->layers, g_strdup (candidate->layer_key),
+                             know_image (self, candidate));
+    }
+  return g_steal_pointer (&known);
 }
 
 static void ask_store (GTask *task);
@@ -124,10 +209,9 @@ on_image (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   g_autoptr (GTask) task = user_data;
   Search *self = g_task_get_task_data (task);
-  Candidate *candidate = g_ptr_array_index (self->candidates, self->next);
+  const char *id = g_ptr_array_index (self->questions, self->next);
   g_autoptr (ImageInfo) info = NULL;
   g_autoptr (GError) error = NULL;
-  gboolean is_there;
 
   info = image_store_get_finish (AGENT_IMAGE_STORE (source), result, &error);
   if (info == NULL && !g_error_matches (error, AGENT_ERROR, AGENT_ERROR_NOT_FOUND))
@@ -135,20 +219,8 @@ on_image (GObject *source, GAsyncResult *result, gpointer user_data)
       g_task_return_error (task, g_steal_pointer (&error));
       return;
     }
-  is_there = info != NULL && g_strcmp0 (info->status, "active") == 0;
-  if (candidate->is_parent && !is_there)
-    {
-      g_task_return_error (task, agent_error_new (AGENT_ERROR_CONFLICT,
-                                                  "name an image that is there and active",
-                                                  "image_ref: the store has no image %s",
-                                                  candidate->image->image_id));
-      return;
-    }
-  if (candidate->layer_key == NULL && is_there)
-    g_hash_table_insert (self->known->bases, g_strdup (candidate->disk), g_steal_pointer (&info));
-  else if (is_there && !g_hash_table_contains (self->known->layers, candidate->layer_key))
-    g_hash_table_insert (self->known->layers, g_strdup (candidate->layer_key),
-                         g_steal_pointer (&candidate->image));
+  if (info != NULL && g_strcmp0 (info->status, "active") == 0)
+    g_hash_table_insert (self->answers, g_strdup (id), g_steal_pointer (&info));
   self->next++;
   ask_store (task);
 }
@@ -157,17 +229,17 @@ static void
 ask_store (GTask *task)
 {
   Search *self = g_task_get_task_data (task);
-  Candidate *candidate;
+  KnownImages *known;
+  GError *error = NULL;
 
-  if (self->next == self->candidates->len)
-    {
-      g_task_return_pointer (task, g_steal_pointer (&self->known),
-                             (GDestroyNotify) known_images_free);
-      return;
-    }
-  candidate = g_ptr_array_index (self->candidates, self->next);
-  image_store_get_async (operations_get_store (self->operations), candidate->image->image_id,
-                         g_task_get_cancellable (task), on_image, g_object_ref (task));
+  if (self->next < self->questions->len)
+    image_store_get_async (operations_get_store (self->operations),
+                           g_ptr_array_index (self->questions, self->next),
+                           g_task_get_cancellable (task), on_image, g_object_ref (task));
+  else if ((known = conclude (self, &error)) != NULL)
+    g_task_return_pointer (task, known, (GDestroyNotify) known_images_free);
+  else
+    g_task_return_error (task, error);
 }
 
 /**
@@ -189,7 +261,10 @@ known_images_async (Operations *operations, GPtrArray *disks, const SnapshotRequ
 
   self->operations = g_object_ref (operations);
   self->candidates = g_ptr_array_new_with_free_func ((GDestroyNotify) candidate_free);
-  self->known = known_images_new ();
+  self->references = g_ptr_array_new_with_free_func ((GDestroyNotify) reference_free);
+  self->questions = g_ptr_array_new_with_free_func (g_free);
+  self->answers = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
+                                         (GDestroyNotify) image_info_free);
   g_task_set_task_data (task, self, (GDestroyNotify) search_free);
 
   for (guint i = 0; request->image != IMAGE_NONE && i < disks->len; i++)
@@ -210,8 +285,7 @@ known_images_async (Operations *operations, GPtrArray *disks, const SnapshotRequ
  * known_images_finish:
  * @result: the result
  * @error: return location: AGENT_ERROR_CONFLICT for a parent that is not in the store; what the
- *   store
- *   says
+ *   store says
  *
  * Returns: (transfer full): what the store has
  */

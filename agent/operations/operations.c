@@ -5,7 +5,12 @@
 #include <operations/operations.h>
 
 #include "backup.h"
-#include "snapshot.h"
+#include "chain/keeper.h"
+#include "chain/mirror.h"
+#include "chain/moves.h"
+#include "chain/revert.h"
+#include "known-disks.h"
+#include "prepare-key.h"
 
 struct _Operations
 {
@@ -17,6 +22,7 @@ struct _Operations
   GuestRegistry *guests;
   ImageStore    *store;
   GHashTable    *preparing;     /* see operations_get_preparing() */
+  ChainKeeper   *keeper;
 };
 
 G_DEFINE_FINAL_TYPE (Operations, operations, G_TYPE_OBJECT)
@@ -26,6 +32,7 @@ operations_dispose (GObject *object)
 {
   Operations *self = AGENT_OPERATIONS (object);
 
+  g_clear_pointer (&self->keeper, chain_keeper_free);
   g_clear_object (&self->journal);
   g_clear_object (&self->engine);
   g_clear_object (&self->guests);
@@ -70,6 +77,15 @@ operations_new (const Config *config, Journal *journal, Engine *engine, GuestReg
   self->store = g_object_ref (store);
   engine_register (engine, &quick_backup_workflow, self);
   engine_register (engine, &full_image_workflow, self);
+  engine_register (engine, &chain_commit_workflow, self);
+  engine_register (engine, &chain_delete_workflow, self);
+  engine_register (engine, &chain_mirror_workflow, self);
+  engine_register (engine, &chain_shorten_workflow, self);
+  engine_register (engine, &chain_stream_workflow, self);
+  engine_register (engine, &restore_workflow, self);
+  engine_register (engine, &revert_workflow, self);
+  known_disks_watch (self);
+  self->keeper = chain_keeper_new (self);
   return self;
 }
 
@@ -103,8 +119,7 @@ operations_get_store (Operations *self)
   return self->store;
 }
 
-/* The idempotency keys of requests that are being prepared, and the tasks of those who repeat
- * them meanwhile. */
+/* See prepare-key.h. */
 GHashTable *
 operations_get_preparing (Operations *self)
 {

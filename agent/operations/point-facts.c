@@ -15,7 +15,7 @@
 static Layer *
 find_layer (GPtrArray *disks, gint64 dev, gint64 ino)
 {
-  for (guint i = 0; ino != 0 && i < disks->len; i++)
+  for (guint i = 0; i < disks->len; i++)
     {
       Disk *disk = g_ptr_array_index (disks, i);
 
@@ -23,8 +23,7 @@ find_layer (GPtrArray *disks, gint64 dev, gint64 ino)
         {
           Layer *layer = g_ptr_array_index (disk->layers, j);
 
-          if (layer->known && layer->facts.dev == (guint64) dev
-              && layer->facts.ino == (guint64) ino)
+          if (layer->known && file_facts_are (&layer->facts, dev, ino))
             return layer;
         }
     }
@@ -88,33 +87,6 @@ on_inspected (GObject *source, GAsyncResult *result, gpointer user_data)
     }
   point_facts_judge (job, inspection->disks);
   backup_step_done (step);
-}
-
-/**
- * backup_guest_is_gone:
- * @job: a job
- *
- * Returns: whether the process that the plan was made for has ended, and no other is attached: what
- *   is left to do needs the files alone
- */
-gboolean
-backup_guest_is_gone (Backup *job)
-{
-  return (job->guest == NULL || guest_get_client (job->guest) == NULL) && job->start_time != 0
-         && !guest_process_is_alive ((GPid) job->pid, (guint64) job->start_time);
-}
-
-/**
- * backup_is_same_process:
- * @job: a job
- *
- * Returns: whether the guest that is attached is the process that the plan was made for
- */
-gboolean
-backup_is_same_process (Backup *job)
-{
-  return job->guest != NULL && guest_get_pid (job->guest) == job->pid
-         && (gint64) guest_get_start_time (job->guest) == job->start_time;
 }
 
 /**

@@ -19,8 +19,7 @@ check_disk (const DiskPlan *plan, GPtrArray *disks, GError **error)
 
       if (active == NULL || !active->known || g_strcmp0 (active->node, plan->active_node) != 0)
         continue;
-      if (active->facts.ino == (guint64) plan->layer_ino
-          && active->facts.dev == (guint64) plan->layer_dev
+      if (file_facts_are (&active->facts, plan->layer_dev, plan->layer_ino)
           && active->virtual_size == plan->virtual_size)
         return TRUE;
     }

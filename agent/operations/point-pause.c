@@ -9,6 +9,7 @@
 #include <core/error.h>
 
 #include "guest-errors.h"
+#include "reply.h"
 
 static void
 on_frozen (GObject *source, GAsyncResult *result, gpointer user_data)
@@ -87,7 +88,7 @@ on_continued (GObject *source, GAsyncResult *result, gpointer step)
 }
 
 static void
-set_run_state (GTask *step, Backup *job, const char *command, GAsyncReadyCallback callback)
+ask (GTask *step, Backup *job, const char *command, GAsyncReadyCallback callback)
 {
   GError *error = NULL;
   QmpClient *client = backup_client (job, &error);
@@ -102,17 +103,34 @@ set_run_state (GTask *step, Backup *job, const char *command, GAsyncReadyCallbac
                             step);
 }
 
+static void
+on_status (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  GTask *step = user_data;
+  Backup *job = g_task_get_task_data (step);
+  g_autoptr (JsonNode) reply = NULL;
+  GError *error = NULL;
+
+  reply = qmp_client_execute_finish (QMP_CLIENT (source), result, &error);
+  if (reply == NULL)
+    {
+      backup_step_failed (step, guest_error_name (job->guest, error));
+      return;
+    }
+  job->was_running = g_strcmp0 (reply_text (reply, "status"), "running") == 0;
+  ask (step, job, "stop", on_stopped);
+}
+
+/* Its owner may have paused or resumed it since the plan was made. QEMU is asked, which answers
+ * after all that it was told before: another operation of ours may have let it go just now. */
 void
 backup_stop (GTask *step, gpointer user_data)
 {
   Backup *job = user_data;
 
   job->resumed = TRUE;
-  /* Its owner may have paused or resumed it since the plan was made. */
-  if (job->guest != NULL)
-    job->was_running = g_strcmp0 (guest_get_run_state (job->guest), "running") == 0;
   if (backup_needs_stop (job))
-    set_run_state (step, job, "stop", on_stopped);
+    ask (step, job, "query-status", on_status);
   else
     backup_step_done (step);
 }
@@ -162,7 +180,7 @@ backup_cont (GTask *step, gpointer user_data)
   else if (!names_are_right (job, &error))
     backup_step_failed (step, error);
   else
-    set_run_state (step, job, "cont", on_continued);
+    ask (step, job, "cont", on_continued);
 }
 
 /* The policy is kept to the end: nothing goes up as consistent that may not be. The point stays,

@@ -6,8 +6,7 @@
 
 #include <core/error.h>
 
-#include "inspect.h"
-#include "points.h"
+#include "known-disks.h"
 #include "snapshot.h"
 
 /**
@@ -91,7 +90,7 @@ on_disks (GObject *source, GAsyncResult *result, gpointer user_data)
   JsonNode *node;
   GError *error = NULL;
 
-  inspection = inspect_finish (result, &error);
+  inspection = known_disks_inspect_finish (result, &error);
   if (inspection == NULL)
     {
       g_task_return_error (task, error);
@@ -119,7 +118,8 @@ void
 operations_disks_async (Operations *self, Guest *guest, GCancellable *cancellable,
                         GAsyncReadyCallback callback, gpointer user_data)
 {
-  inspect_async (guest, cancellable, on_disks, g_task_new (self, cancellable, callback, user_data));
+  known_disks_inspect_async (self, guest, cancellable, on_disks,
+                             g_task_new (self, cancellable, callback, user_data));
 }
 
 /**
@@ -134,20 +134,6 @@ JsonNode *
 operations_disks_finish (Operations *self, GAsyncResult *result, GError **error)
 {
   return g_task_propagate_pointer (G_TASK (result), error);
-}
-
-/**
- * operations_points:
- * @self: the operations
- * @guest: the guest
- * @error: return location: AGENT_ERROR_INTERNAL
- *
- * Returns: (transfer full): a list of the guest's points, oldest first
- */
-JsonNode *
-operations_points (Operations *self, Guest *guest, GError **error)
-{
-  return points_to_json (operations_get_journal (self), guest_get_id (guest), error);
 }
 
 /**

@@ -33,7 +33,6 @@ disk_plan_free (DiskPlan *self)
   g_free (self->layer_node);
   g_free (self->layer_file_node);
   g_free (self->unlocked_file_node);
-  g_free (self->limited_device);
   g_free (self);
 }
 
@@ -206,25 +205,20 @@ snapshot_plan_published (Disk *disk, const SnapshotRequest *request, const char 
   return g_build_filename (request->overlay_folder, file, NULL);
 }
 
-/* QEMU names the device of a virtio-blk disk so; it is the one that leaves its iothread when it
- * is stopped. */
-static gboolean
-leaves_iothread_when_stopped (Disk *disk)
+/**
+ * disk_leaves_iothread:
+ * @disk: a disk
+ *
+ * Returns: whether its device leaves its iothread when the guest is stopped: virtio-blk alone does,
+ *   which QEMU names so
+ */
+gboolean
+disk_leaves_iothread (Disk *disk)
 {
   for (guint i = 0; i < disk->aliases->len; i++)
     if (g_str_has_suffix (g_ptr_array_index (disk->aliases, i), "/virtio-backend"))
       return TRUE;
   return FALSE;
-}
-
-/* Relative, so that a chain can be moved with its folder; QEMU takes what stands before a colon
- * for a protocol. */
-static char *
-backing_name_of (const char *layer)
-{
-  g_autofree char *file = g_path_get_basename (layer);
-
-  return strchr (file, ':') != NULL ? g_strconcat ("./", file, NULL) : g_steal_pointer (&file);
 }
 
 static gboolean
@@ -235,7 +229,7 @@ choose_naming (Disk *disk, const char *layer, const PeerLimits *limits, Naming *
 
   if (active->facts.block_device || strcmp (active->path, layer) == 0)
     *naming = NAMING_LATER;
-  else if (limits->reopen_kills && !leaves_iothread_when_stopped (disk))
+  else if (limits->reopen_kills && !disk_leaves_iothread (disk))
     {
       /* Seen on 7.2: with a filter above, the end of the mirror hangs QEMU for good. */
       if (strcmp (disk->root, active->node) != 0)
@@ -313,9 +307,13 @@ snapshot_plan_disk (Disk *disk, guint index, GPtrArray *entries, const SnapshotR
     }
   else
     {
-      self->layer = g_steal_pointer (&names.layer);
-      self->link_layer = !names.layer_exists;
-      self->backing_name = backing_name_of (self->layer);
+      /* What QEMU has open by another name than the published one has its name for life: also a
+       * base that has come to be the active layer. */
+      gboolean has_name = strcmp (active->path, self->published) != 0;
+
+      self->layer = has_name ? g_strdup (active->path) : g_steal_pointer (&names.layer);
+      self->link_layer = !has_name && !names.layer_exists;
+      self->backing_name = names_backing (self->overlay, self->layer);
     }
   names_choice_clear (&names);
   if (!check_name (disk, self->overlay, error)
@@ -369,7 +367,6 @@ static const Field disk_plan_fields[] = {
   FIELD (DiskPlan, overlay_dev, FIELD_INT64),
   FIELD (DiskPlan, overlay_ino, FIELD_INT64),
   FIELD (DiskPlan, folded, FIELD_BOOLEAN),
-  FIELD (DiskPlan, limited_device, FIELD_STRING),
   FIELD (DiskPlan, is_no_point, FIELD_BOOLEAN),
   FIELD (DiskPlan, overlay_node, FIELD_STRING),
   FIELD (DiskPlan, overlay_file_node, FIELD_STRING),

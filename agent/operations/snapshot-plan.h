@@ -59,7 +59,6 @@ typedef struct
   gint64   overlay_ino;
 
   gboolean folded;              /* it is done, and the overlay is gone */
-  char    *limited_device;      /* (nullable): whose writes we limit */
   gboolean is_no_point;         /* the layer holds what came after the point too */
 
   char    *overlay_node;        /* our nodes, named after the operation */
@@ -96,6 +95,9 @@ DiskPlan  *snapshot_plan_disk  (Disk *disk, guint index, GPtrArray *entries,
 /* Where the disk's layers are named: its published path, or for a block device one in the
  * overlay folder. */
 char      *snapshot_plan_published (Disk *disk, const SnapshotRequest *request, const char *guest);
+
+/* Whether its device leaves its iothread while the guest is stopped. Pure. */
+gboolean   disk_leaves_iothread (Disk *disk);
 
 /* The job that moves a device in NAMING_SWAP. */
 char      *snapshot_swap_job   (const char *operation, guint index);

@@ -7,6 +7,8 @@
 #include <core/error.h>
 #include <string.h>
 
+#include "request-members.h"
+
 #define NAME_BYTES_MAX 255
 #define METADATA_MAX 128        /* as Nova; image_properties_check() counts ours with them */
 #define METADATA_LENGTH_MAX 255 /* characters */
@@ -20,7 +22,7 @@ static const char *const late_words[] = { "stop", "throttle", "leave", NULL };
 static const char *const parents_words[] = { "upload", "require", "ignore", NULL };
 static const char *const snapshot_members[] = {
   "name", "disks", "quiesce", "image", "format", "parents", "metadata", "allow_format_change",
-  "end_jobs", "overlay_folder", "image_ref", NULL
+  "end_jobs", "overlay_folder", "image_ref", "keep", "max_chain_length", NULL
 };
 static const char *const image_members[] = {
   "name", "disks", "quiesce", "format", "metadata", "allow_format_change", "end_jobs",
@@ -45,78 +47,6 @@ static gboolean
 is_type (JsonNode *node, GType type)
 {
   return JSON_NODE_HOLDS_VALUE (node) && json_node_get_value_type (node) == type;
-}
-
-static gboolean
-parse_text (JsonObject *json, const char *member, char **text, GError **error)
-{
-  JsonNode *node = json_object_get_member (json, member);
-
-  if (node == NULL || JSON_NODE_HOLDS_NULL (node))
-    return TRUE;
-  if (!is_type (node, G_TYPE_STRING))
-    {
-      agent_set_error (error, AGENT_ERROR_INVALID, NULL, "\"%s\" must be a string", member);
-      return FALSE;
-    }
-  g_free (*text);
-  *text = json_node_dup_string (node);
-  return TRUE;
-}
-
-static gboolean
-parse_flag (JsonObject *json, const char *member, gboolean *flag, GError **error)
-{
-  JsonNode *node = json_object_get_member (json, member);
-
-  if (node == NULL || JSON_NODE_HOLDS_NULL (node))
-    return TRUE;
-  if (!is_type (node, G_TYPE_BOOLEAN))
-    {
-      agent_set_error (error, AGENT_ERROR_INVALID, NULL, "\"%s\" must be true or false", member);
-      return FALSE;
-    }
-  *flag = json_node_get_boolean (node);
-  return TRUE;
-}
-
-/* The index in @words of what the request says, or else of @fallback. */
-static gboolean
-parse_word (JsonObject *json, const char *member, const char *const *words, const char *fallback,
-            guint *index, GError **error)
-{
-  g_autofree char *text = g_strdup (fallback);
-
-  if (!parse_text (json, member, &text, error))
-    return FALSE;
-  for (guint i = 0; words[i] != NULL; i++)
-    if (g_strcmp0 (text, words[i]) == 0)
-      {
-        *index = i;
-        return TRUE;
-      }
-
-  g_autofree char *choice = g_strjoinv (", ", (char **) words);
-  agent_set_error (error, AGENT_ERROR_INVALID, NULL, "\"%s\" must be one of %s", member, choice);
-  return FALSE;
-}
-
-static gboolean
-parse_seconds (JsonObject *json, const char *member, gint64 *seconds, GError **error)
-{
-  JsonNode *node = json_object_get_member (json, member);
-
-  if (node == NULL || JSON_NODE_HOLDS_NULL (node))
-    return TRUE;
-  if (!is_type (node, G_TYPE_INT64) || json_node_get_int (node) < 1
-      || json_node_get_int (node) > SECONDS_MAX)
-    {
-      agent_set_error (error, AGENT_ERROR_INVALID, NULL,
-                       "\"%s\" must be a number of seconds from 1 to %d", member, SECONDS_MAX);
-      return FALSE;
-    }
-  *seconds = json_node_get_int (node);
-  return TRUE;
 }
 
 /* A list of names, or "all". */
@@ -259,24 +189,6 @@ wrong:
   return FALSE;
 }
 
-static gboolean
-refuse_unknown_members (JsonObject *json, const char *const *members, GError **error)
-{
-  g_autoptr (GList) names = json_object_get_members (json);
-
-  for (GList *l = names; l != NULL; l = l->next)
-    if (!g_strv_contains (members, l->data))
-      {
-        g_autofree char *known = g_strjoinv (", ", (char **) members);
-
-        agent_set_error (error, AGENT_ERROR_INVALID, NULL,
-                         "\"%.40s\" is not known here; known are %s", (const char *) l->data,
-                         known);
-        return FALSE;
-      }
-  return TRUE;
-}
-
 static char *
 default_name (RequestKind kind)
 {
@@ -307,6 +219,9 @@ snapshot_request_parse (JsonObject *json, RequestKind kind, const Config *config
 
   self->kind = kind;
   self->deadline_s = config->converge_deadline_s;
+  self->max_chain_length = config->max_chain_length;
+  if (guest->max_chain_length >= 0)
+    self->max_chain_length = guest->max_chain_length;
   self->allow_format_change = guest->allow_format_change;
   self->overlay_folder = g_strdup (guest->overlay_folder);
   self->image_refs = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
@@ -317,21 +232,23 @@ snapshot_request_parse (JsonObject *json, RequestKind kind, const Config *config
         g_hash_table_replace (self->image_refs, g_strdup (disk), g_strdup (ref));
     }
 
-  if (!refuse_unknown_members (json, kind == REQUEST_IMAGE ? image_members : snapshot_members,
-                               error)
-      || !parse_text (json, "name", &self->name, error)
+  if (!request_has_only (json, kind == REQUEST_IMAGE ? image_members : snapshot_members, error)
+      || !request_text (json, "name", &self->name, error)
       || !parse_disks (json, self, error)
-      || !parse_word (json, "quiesce", quiesce_words, config->quiesce, &quiesce, error)
-      || !parse_word (json, "image", image_words, kind == REQUEST_IMAGE ? "full" : "layer", &image,
-                      error)
-      || !parse_word (json, "format", format_words, config->image_format, &format, error)
-      || !parse_seconds (json, "deadline", &self->deadline_s, error)
-      || !parse_word (json, "on_deadline", late_words, config->on_deadline, &late, error)
-      || !parse_word (json, "parents", parents_words, config->parents, &parents, error)
+      || !request_word (json, "quiesce", quiesce_words, config->quiesce, &quiesce, error)
+      || !request_word (json, "image", image_words, kind == REQUEST_IMAGE ? "full" : "layer",
+                        &image, error)
+      || !request_word (json, "format", format_words, config->image_format, &format, error)
+      || !request_number (json, "deadline", 1, SECONDS_MAX, "seconds", &self->deadline_s, error)
+      || !request_word (json, "on_deadline", late_words, config->on_deadline, &late, error)
+      || !request_word (json, "parents", parents_words, config->parents, &parents, error)
       || !parse_metadata (json, &self->metadata, error)
-      || !parse_flag (json, "allow_format_change", &self->allow_format_change, error)
-      || !parse_flag (json, "end_jobs", &self->end_jobs, error)
-      || !parse_text (json, "overlay_folder", &self->overlay_folder, error)
+      || !request_flag (json, "allow_format_change", &self->allow_format_change, error)
+      || !request_flag (json, "end_jobs", &self->end_jobs, error)
+      || !request_flag (json, "keep", &self->keep, error)
+      || !request_number (json, "max_chain_length", 0, CHAIN_LONGEST, "layers",
+                          &self->max_chain_length, error)
+      || !request_text (json, "overlay_folder", &self->overlay_folder, error)
       || !parse_image_refs (json, self->image_refs, error))
     return NULL;
 

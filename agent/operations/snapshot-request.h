@@ -58,6 +58,8 @@ typedef struct
   JsonObject    *metadata;      /* (nullable): strings */
   gboolean       allow_format_change;
   gboolean       end_jobs;
+  gboolean       keep;          /* never folded away to keep the chain short */
+  gint64         max_chain_length;      /* afterwards, in layers; 0: any number */
   char          *overlay_folder;        /* (nullable) */
   GHashTable    *image_refs;    /* disk name, or "*" -> image id */
 } SnapshotRequest;

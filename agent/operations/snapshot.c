@@ -11,9 +11,11 @@
 
 #include "guest-errors.h"
 #include "image-properties.h"
-#include "inspect.h"
+#include "known-disks.h"
 #include "known-images.h"
 #include "backup.h"
+#include "prepare-check.h"
+#include "prepare-key.h"
 
 typedef struct
 {
@@ -22,46 +24,28 @@ typedef struct
   RequestKind      kind;
   JsonObject      *request_json;
   char            *idempotency_key;
-  gboolean         holds_key;   /* it is the one that others with this key wait for */
+  gboolean         holds_key;   /* see prepare-key.h */
   char            *id;          /* the operation's */
   SnapshotRequest *request;
-  Claim           *claim;
-  char           **claimed;     /* (nullable): the names of the disks that it is on */
+  PreparedClaim    claim;
   Inspection      *inspection;
   GPtrArray       *chosen;      /* of Disk, of the inspection */
   GPtrArray       *entries;     /* of GPtrArray of NamesEntry, beside @chosen */
   KnownImages     *known;
 } Preparation;
 
-static void prepare (GTask *task);
-
-/* Those who repeated the request meanwhile find an operation now, or try themselves. */
-static void
-release_key (Preparation *self)
-{
-  g_autoptr (GPtrArray) waiting = NULL;
-  g_autofree char *key = NULL;
-
-  if (!self->holds_key)
-    return;
-  g_hash_table_steal_extended (operations_get_preparing (self->operations), self->idempotency_key,
-                               (gpointer *) &key, (gpointer *) &waiting);
-  for (guint i = 0; i < waiting->len; i++)
-    prepare (g_ptr_array_index (waiting, i));
-}
-
 static void
 preparation_free (Preparation *self)
 {
-  release_key (self);
+  if (self->holds_key)
+    prepare_key_release (self->operations, self->idempotency_key);
   g_object_unref (self->operations);
   g_object_unref (self->guest);
   json_object_unref (self->request_json);
   g_free (self->idempotency_key);
   g_free (self->id);
   snapshot_request_free (self->request);
-  g_clear_object (&self->claim);
-  g_strfreev (self->claimed);
+  prepared_claim_clear (&self->claim);
   inspection_free (self->inspection);
   g_clear_pointer (&self->chosen, g_ptr_array_unref);
   g_ptr_array_unref (self->entries);
@@ -74,20 +58,8 @@ preparation_free (Preparation *self)
 static gboolean
 check_guest (Guest *guest, const SnapshotRequest *request, GError **error)
 {
-  static const char *const not_now[] = {
-    "inmigrate", "finish-migrate", "postmigrate", "save-vm", "restore-vm", "colo", NULL
-  };
-  const char *run_state = guest_get_run_state (guest);
-
-  if (guest_require_client (guest, error) == NULL)
+  if (!prepare_check_guest (guest, error))
     return FALSE;
-  if (run_state != NULL && g_strv_contains (not_now, run_state))
-    {
-      /* QEMU itself would say yes to a snapshot while it is inmigrate. */
-      agent_set_error (error, AGENT_ERROR_CONFLICT, "wait until the migration has ended",
-                       "guest %s is in the state \"%s\"", guest_get_id (guest), run_state);
-      return FALSE;
-    }
   if (!qmp_features_has_command (guest_get_features (guest), "blockdev-reopen"))
     {
       agent_set_error (error, AGENT_ERROR_CONFLICT, "QEMU 6.1 and later have it",
@@ -104,39 +76,13 @@ check_guest (Guest *guest, const SnapshotRequest *request, GError **error)
   return TRUE;
 }
 
-static void
-add_node_jobs (QmpNode *node, GPtrArray *names)
-{
-  for (guint i = 0; i < node->jobs->len; i++)
-    if (!g_ptr_array_find_with_equal_func (names, g_ptr_array_index (node->jobs, i), g_str_equal,
-                                           NULL))
-      g_ptr_array_add (names, g_ptr_array_index (node->jobs, i));
-}
-
-/* The block jobs that hold a node of the disk's chain. */
-static GPtrArray *
-jobs_of_disk (QmpGraph *graph, Disk *disk)
-{
-  GPtrArray *names = g_ptr_array_new ();
-
-  for (guint i = 0; i < disk->layers->len; i++)
-    {
-      const Layer *layer = g_ptr_array_index (disk->layers, i);
-      QmpNode *node = qmp_graph_find_node (graph, layer->node);
-
-      if (node != NULL)
-        add_node_jobs (node, names);
-    }
-  return names;
-}
-
 static gboolean
 collect_jobs (Preparation *self, GStrvBuilder *ending, GError **error)
 {
   for (guint i = 0; i < self->chosen->len; i++)
     {
       Disk *disk = g_ptr_array_index (self->chosen, i);
-      g_autoptr (GPtrArray) names = jobs_of_disk (self->inspection->graph, disk);
+      g_autoptr (GPtrArray) names = prepare_jobs_of_disk (self->inspection->graph, disk);
 
       for (guint j = 0; j < names->len; j++)
         {
@@ -202,8 +148,8 @@ make_plan (Preparation *self, GError **error)
   job->start_time = (gint64) guest_get_start_time (self->guest);
   job->boot_id = backup_dup_boot_id ();
   job->folds = self->kind == REQUEST_IMAGE;
-  job->late_policy = limits.cannot_stop ? LATE_LEAVE : self->request->late_policy;
-  job->deadline_s = self->request->deadline_s;
+  job->pivots.late_policy = limits.cannot_stop ? LATE_LEAVE : self->request->late_policy;
+  job->pivots.deadline_s = self->request->deadline_s;
 
   for (guint i = 0; i < self->chosen->len; i++)
     {
@@ -243,7 +189,7 @@ submit (GTask *task)
     }
   backup_save_plan (job, plan);
   operation = engine_submit (operations_get_engine (self->operations),
-                             workflow_of (self->kind)->kind, self->id, self->claim,
+                             workflow_of (self->kind)->kind, self->id, self->claim.claim,
                              self->request_json, plan, self->idempotency_key, &error);
   if (operation != NULL)
     g_task_return_pointer (task, g_object_ref (operation), g_object_unref);
@@ -306,48 +252,15 @@ list_names (GTask *task, gpointer source, gpointer task_data, GCancellable *canc
   g_task_return_boolean (task, TRUE);
 }
 
-static gboolean
-check_migration (Preparation *self, GError **error)
-{
-  if (!self->inspection->migrating)
-    return TRUE;
-  agent_set_error (error, AGENT_ERROR_CONFLICT, "wait until the migration has ended",
-                   "guest %s is being migrated: what it writes above the point would be lost there",
-                   guest_get_id (self->guest));
-  return FALSE;
-}
-
-/* Only a look at the guest tells which disks are meant; what it saw of them may change until
- * they are claimed. */
+/* Only a look at the guest tells which disks are meant. */
 static gboolean
 choose_and_claim (Preparation *self, GError **error)
 {
-  g_autoptr (GPtrArray) names = g_ptr_array_new ();
-  const char *const *disks;
-
   g_clear_pointer (&self->chosen, g_ptr_array_unref);
   self->chosen = snapshot_select (self->inspection->disks, self->request, error);
-  if (self->chosen == NULL)
-    return FALSE;
-  for (guint i = 0; i < self->chosen->len; i++)
-    g_ptr_array_add (names, ((Disk *) g_ptr_array_index (self->chosen, i))->name);
-  g_ptr_array_add (names, NULL);
-  disks = (const char *const *) names->pdata;
-  if (self->claimed != NULL)
-    {
-      if (g_strv_equal ((const char *const *) self->claimed, disks))
-        return TRUE;
-      agent_set_error (error, AGENT_ERROR_CONFLICT, "try again",
-                       "the disks of guest %s changed meanwhile", guest_get_id (self->guest));
-      return FALSE;
-    }
-  if (self->claim == NULL)
-    self->claim = engine_claim (operations_get_engine (self->operations),
-                                guest_get_id (self->guest), disks, self->id, error);
-  else
-    claim_narrow (self->claim, disks);
-  self->claimed = g_strdupv ((char **) disks);
-  return self->claim != NULL;
+  return self->chosen != NULL
+         && prepare_claim (&self->claim, self->operations, self->guest, self->chosen, self->id,
+                           error);
 }
 
 static void
@@ -355,13 +268,14 @@ on_inspected (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   g_autoptr (GTask) task = user_data;
   Preparation *self = g_task_get_task_data (task);
-  gboolean was_claimed = self->claim != NULL;
+  gboolean was_claimed = self->claim.claim != NULL;
   g_autoptr (GTask) naming = NULL;
   GError *error = NULL;
 
   g_clear_pointer (&self->inspection, inspection_free);
-  self->inspection = inspect_finish (result, &error);
-  if (self->inspection == NULL || !check_migration (self, &error)
+  self->inspection = known_disks_inspect_finish (result, &error);
+  if (self->inspection == NULL
+      || !prepare_check_migration (self->guest, self->inspection, &error)
       || !choose_and_claim (self, &error))
     {
       g_task_return_error (task, error);
@@ -369,36 +283,13 @@ on_inspected (GObject *source, GAsyncResult *result, gpointer user_data)
     }
   if (!was_claimed)
     {
-      inspect_async (self->guest, g_task_get_cancellable (task), on_inspected,
-                     g_object_ref (task));
+      known_disks_inspect_async (self->operations, self->guest, g_task_get_cancellable (task),
+                                 on_inspected, g_object_ref (task));
       return;
     }
   naming = g_task_new (NULL, NULL, on_named, g_object_ref (task));
   g_task_set_task_data (naming, self, NULL);
   g_task_run_in_thread (naming, list_names);
-}
-
-/* FALSE when another request with the same key is on its way: the task then waits for that one's
- * end. */
-static gboolean
-take_key (GTask *task)
-{
-  Preparation *self = g_task_get_task_data (task);
-  GHashTable *preparing = operations_get_preparing (self->operations);
-  GPtrArray *waiting;
-
-  if (self->idempotency_key == NULL)
-    return TRUE;
-  waiting = g_hash_table_lookup (preparing, self->idempotency_key);
-  if (waiting != NULL)
-    {
-      g_ptr_array_add (waiting, g_object_ref (task));
-      return FALSE;
-    }
-  g_hash_table_insert (preparing, g_strdup (self->idempotency_key),
-                       g_ptr_array_new_with_free_func (g_object_unref));
-  self->holds_key = TRUE;
-  return TRUE;
 }
 
 static void
@@ -409,8 +300,9 @@ prepare (GTask *task)
   GError *error = NULL;
   Operation *repeated;
 
-  if (!take_key (task))
+  if (!prepare_key_take (self->operations, self->idempotency_key, task, prepare))
     return;
+  self->holds_key = TRUE;
   repeated = engine_repeated (engine, self->idempotency_key, workflow_of (self->kind)->kind,
                               guest_get_id (self->guest), self->request_json, &error);
   if (repeated != NULL)
@@ -424,11 +316,12 @@ prepare (GTask *task)
                                             guest_get_config (self->guest), &error);
   if (self->request != NULL && check_guest (self->guest, self->request, &error)
       && self->request->disks == NULL)
-    self->claim = engine_claim (engine, guest_get_id (self->guest), NULL, self->id, &error);
+    self->claim.claim = engine_claim (engine, guest_get_id (self->guest), NULL, self->id, &error);
   if (error != NULL)
     g_task_return_error (task, error);
   else
-    inspect_async (self->guest, g_task_get_cancellable (task), on_inspected, g_object_ref (task));
+    known_disks_inspect_async (self->operations, self->guest, g_task_get_cancellable (task),
+                               on_inspected, g_object_ref (task));
 }
 
 /**

@@ -15,7 +15,4 @@ void       snapshot_prepare_async  (Operations *operations, Guest *guest, Reques
                                     GAsyncReadyCallback callback, gpointer user_data);
 Operation *snapshot_prepare_finish (GAsyncResult *result, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* operations.c */
-GHashTable *operations_get_preparing (Operations *self);
-
 G_END_DECLS

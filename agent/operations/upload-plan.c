@@ -133,17 +133,20 @@ upload_plan_from_json (JsonNode *json, GError **error)
 /**
  * known_image_new:
  * @image_id: an image's id
- * @parent_image: (nullable): its parent's
+ * @parents: (nullable): those of its parents that are in the store, nearest first
+ * @whole: these are all that it has
  *
  * Returns: (transfer full): what is known of it
  */
 KnownImage *
-known_image_new (const char *image_id, const char *parent_image)
+known_image_new (const char *image_id, const char *const *parents, gboolean whole)
 {
+  static const char *const none[] = { NULL };
   KnownImage *self = g_new0 (KnownImage, 1);
 
   self->image_id = g_strdup (image_id);
-  self->parent_image = g_strdup (parent_image);
+  self->parents = g_strdupv ((char **) (parents != NULL ? parents : none));
+  self->whole = whole;
   return self;
 }
 
@@ -153,7 +156,7 @@ known_image_free (KnownImage *self)
   if (self == NULL)
     return;
   g_free (self->image_id);
-  g_free (self->parent_image);
+  g_strfreev (self->parents);
   g_free (self);
 }
 
@@ -231,21 +234,30 @@ check_uploadable (Disk *disk, Layer *layer, GError **error)
   return FALSE;
 }
 
-/* The parent that the layer above @depth has in the store; NULL when there is none, which is an
- * error unless the policy ignores it. */
+/* Whether the image can stand for a layer under which @below (nullable) stands for the next one. An
+ * image over other parents than those that we would name is of no use; merged layers leave more
+ * images behind than there are layers. */
 static gboolean
-find_parent (Disk *disk, guint depth, const SnapshotRequest *request, GHashTable *known,
-             const KnownImage *below, const KnownImage **parent, GError **error)
+fits (const KnownImage *image, const KnownImage *below, gboolean is_base)
+{
+  if (below != NULL)
+    return g_strv_contains ((const char *const *) image->parents, below->image_id);
+  return image->whole && (is_base || image->parents[0] == NULL);
+}
+
+/* The image that holds the layer at @depth in the store; NULL when there is none, which is an error
+ * where the policy requires it. */
+static gboolean
+find_image (Disk *disk, guint depth, const SnapshotRequest *request, GHashTable *known,
+            const KnownImage *below, const KnownImage **found, GError **error)
 {
   Layer *layer = g_ptr_array_index (disk->layers, depth);
   g_autofree char *key = upload_layer_key (layer->facts.dev, layer->facts.ino);
   const KnownImage *image = layer->known ? g_hash_table_lookup (known, key) : NULL;
 
-  *parent = NULL;
-  /* An image over another parent than the one we would name is of no use. */
-  if (image != NULL
-      && g_strcmp0 (image->parent_image, below != NULL ? below->image_id : NULL) == 0)
-    *parent = image;
+  *found = NULL;
+  if (image != NULL && fits (image, below, depth + 1 == disk->layers->len))
+    *found = image;
   else if (request->parents == PARENTS_REQUIRE)
     {
       agent_set_error (error, AGENT_ERROR_CONFLICT,
@@ -258,10 +270,35 @@ find_parent (Disk *disk, guint depth, const SnapshotRequest *request, GHashTable
   return TRUE;
 }
 
-static char *
-prepend (const char *id, const char *chain)
+/* The image that the base came from, by the caller's word; unless more has been merged into the
+ * base since, which has an image of its own. */
+static const KnownImage *
+find_base (Disk *disk, const char *reference, GHashTable *known, GPtrArray *references)
 {
-  return *chain != '\0' ? g_strdup_printf ("%s,%s", id, chain) : g_strdup (id);
+  Layer *layer = g_ptr_array_index (disk->layers, disk->layers->len - 1);
+  g_autofree char *key = upload_layer_key (layer->facts.dev, layer->facts.ino);
+  const KnownImage *image = layer->known ? g_hash_table_lookup (known, key) : NULL;
+
+  if (image != NULL && image->whole
+      && g_strv_contains ((const char *const *) image->parents, reference))
+    return image;
+  g_ptr_array_add (references, known_image_new (reference, NULL, TRUE));
+  return g_ptr_array_index (references, references->len - 1);
+}
+
+/* "ID,ID,...": the image at the head of what a layer above has as its parents, nearest first.
+ * @chain: that of the layer below. */
+static char *
+chain_from (const KnownImage *image, const KnownImage *below, const char *chain)
+{
+  g_autoptr (GString) longer = g_string_new (image->image_id);
+
+  for (guint i = 0; image->parents[i] != NULL
+                    && (below == NULL || strcmp (image->parents[i], below->image_id) != 0); i++)
+    g_string_append_printf (longer, ",%s", image->parents[i]);
+  if (*chain != '\0')
+    g_string_append_printf (longer, ",%s", chain);
+  return g_string_free (g_steal_pointer (&longer), FALSE);
 }
 
 /**
@@ -299,30 +336,29 @@ upload_plan_disk (Disk *disk, const char *layer, const SnapshotRequest *request,
       char *longer;
 
       if (depth > 0 && depth == disk->layers->len - 1 && reference != NULL)
-        {
-          g_ptr_array_add (references, known_image_new (reference, NULL));
-          found = g_ptr_array_index (references, references->len - 1);
-        }
+        found = find_base (disk, reference, known, references);
       else if (depth > 0)
         {
-          if (!find_parent (disk, depth, request, known, below, &found, error))
+          if (!find_image (disk, depth, request, known, below, &found, error))
             return FALSE;
           if (found == NULL && request->parents == PARENTS_IGNORE)
             continue;
         }
       if (found == NULL)
         {
+          const char *const parents[] = { below != NULL ? below->image_id : NULL, NULL };
+
           if (!check_uploadable (disk, file, error))
             return FALSE;
           upload = plan_layer (disk, depth, path, below, chain, guest, image_name, operation,
                                uploads->len);
           g_ptr_array_add (uploads, upload);
-          planned = known_image_new (upload->image_id, upload->parent_image);
+          planned = known_image_new (upload->image_id, parents, TRUE);
           g_hash_table_replace (known, upload_layer_key (file->facts.dev, file->facts.ino),
                                 planned);
           found = planned;
         }
-      longer = prepend (found->image_id, chain);
+      longer = chain_from (found, below, chain);
       g_free (chain);
       chain = longer;
       below = found;

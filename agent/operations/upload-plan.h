@@ -39,15 +39,18 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (UploadPlan, upload_plan_free)
 JsonNode   *upload_plan_to_json   (const UploadPlan *self) G_GNUC_WARN_UNUSED_RESULT;
 UploadPlan *upload_plan_from_json (JsonNode *json, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* An image that holds a layer already, and is in the store. */
+/* An image that is in the store, and holds with its parents what is seen in a layer. */
 typedef struct
 {
-  char *image_id;
-  char *parent_image;           /* (nullable) */
+  char    *image_id;
+  char   **parents;             /* ids, nearest first, as far as they are in the store */
+  gboolean whole;               /* these are all that it has */
 } KnownImage;
 
-KnownImage *known_image_new       (const char *image_id, const char *parent_image);
+KnownImage *known_image_new       (const char *image_id, const char *const *parents,
+                                   gboolean whole);
 void        known_image_free      (KnownImage *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (KnownImage, known_image_free)
 
 /* "DEV:INO": how @known of upload_plan_disk() finds the layers. */
 char       *upload_layer_key      (guint64 dev, guint64 ino);

@@ -12,7 +12,6 @@
 #include "guest-errors.h"
 #include "node-batch.h"
 #include "point-facts.h"
-#include "point-jobs.h"
 
 typedef struct
 {
@@ -25,9 +24,8 @@ typedef struct
 static gboolean
 is_ours (Backup *job, const DiskPlan *disk, const FileFacts *overlay)
 {
-  return disk->overlay_ino == 0 ? !job->files_known
-                                : overlay->dev == (guint64) disk->overlay_dev
-                                  && overlay->ino == (guint64) disk->overlay_ino;
+  return disk->overlay_ino == 0
+    ? !job->files_known : file_facts_are (overlay, disk->overlay_dev, disk->overlay_ino);
 }
 
 /* Whether it is as it was made: nobody has written to it. */
@@ -70,7 +68,7 @@ unpublish (const DiskPlan *disk, const FileFacts *overlay, gboolean *moved, GErr
   FileFacts published = { 0 };
 
   *moved = files_look (disk->published, &published, &problem)
-           && published.dev == overlay->dev && published.ino == overlay->ino;
+           && file_facts_are (&published, (gint64) overlay->dev, (gint64) overlay->ino);
   if (problem != NULL)
     {
       g_propagate_error (error, g_steal_pointer (&problem));
@@ -227,6 +225,7 @@ on_facts (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   Withdrawal *call = user_data;
   Backup *job = call->job;
+  const Peer peer = backup_get_peer (job);
   g_autoptr (GStrvBuilder) swaps = g_strv_builder_new ();
   g_auto (GStrv) ids = NULL;
   GError *error = NULL;
@@ -245,7 +244,7 @@ on_facts (GObject *source, GAsyncResult *result, gpointer user_data)
         g_strv_builder_add (swaps, swap);
     }
   ids = g_strv_builder_end (swaps);
-  point_jobs_end (g_task_new (NULL, NULL, on_swaps_ended, call), job, ids);
+  peer_end_jobs (g_task_new (NULL, NULL, on_swaps_ended, call), &peer, (const char *const *) ids);
 }
 
 void

@@ -78,6 +78,26 @@ take_image_refs (JsonNode     *value,
 }
 
 static gboolean
+take_chain_length (JsonNode     *value,
+                   GuestConfig  *config,
+                   GError      **error)
+{
+  gint64 length = json_node_get_value_type (value) == G_TYPE_INT64 ? json_node_get_int (value) : -1;
+
+  if (JSON_NODE_HOLDS_NULL (value))
+    return TRUE;
+  if (length < 0 || length > CHAIN_LONGEST)
+    {
+      agent_set_error (error, AGENT_ERROR_INVALID, NULL,
+                       "\"max_chain_length\" must be a number of layers from 0 (any) to %d",
+                       CHAIN_LONGEST);
+      return FALSE;
+    }
+  config->max_chain_length = (gint) length;
+  return TRUE;
+}
+
+static gboolean
 take_member (GuestConfig  *config,
              const char   *member,
              JsonNode     *value,
@@ -98,6 +118,9 @@ take_member (GuestConfig  *config,
   if (strcmp (member, "image_refs") == 0)
     return take_image_refs (value, config, error);
 
+  if (strcmp (member, "max_chain_length") == 0)
+    return take_chain_length (value, config, error);
+
   if (strcmp (member, "allow_format_change") == 0 &&
       json_node_get_value_type (value) == G_TYPE_BOOLEAN)
     {
@@ -109,8 +132,9 @@ take_member (GuestConfig  *config,
     agent_set_error (error, AGENT_ERROR_INVALID, NULL, "\"%s\" must be true or false", member);
   else
     agent_set_error (error, AGENT_ERROR_INVALID,
-                     "There are monitor, agent, id, uuid, allow_format_change, overlay_folder and "
-                     "image_refs.", "a guest to attach has no member \"%s\"", member);
+                     "There are monitor, agent, id, uuid, allow_format_change, overlay_folder, "
+                     "max_chain_length and image_refs.",
+                     "a guest to attach has no member \"%s\"", member);
   return FALSE;
 }
 

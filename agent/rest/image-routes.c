@@ -5,8 +5,6 @@
 #include "answer.h"
 #include "request.h"
 
-#include <core/error.h>
-
 static void
 images_known (GObject      *source,
               GAsyncResult *result,
@@ -89,12 +87,11 @@ image_deleted (GObject      *source,
 void
 image_delete (Request *request)
 {
-  const char *force = request_get_query (request, "force");
-  gboolean forced = g_strcmp0 (force, "true") == 0;
+  g_autoptr (GError) error = NULL;
+  gboolean forced = FALSE;
 
-  if (force != NULL && !forced && !g_str_equal (force, "false"))
-    request_answer_error (request, agent_error_new (AGENT_ERROR_INVALID, NULL,
-                                                    "force: must be true or false"));
+  if (!request_get_flag (request, "force", &forced, &error))
+    request_answer_error (request, g_steal_pointer (&error));
   else
     operations_remove_image_async (request_get_operations (request), request_get_name (request),
                                    forced, NULL, image_deleted, request);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Knows POST /v2.1/servers/{server}/action: an image is begun, and told of as soon as the store has
- * it. Clients look for it there at once. */
+ * it, since clients look for it there at once; or a server is rebuilt from one, and shown as it is
+ * meanwhile. */
 
 #include "answer.h"
 #include "nova-action.h"
@@ -35,7 +36,8 @@ check_state (Act     *self,
 {
   NovaState state = nova_server_state (request_get_operations (self->request), self->guest);
   g_autofree char *id = nova_server_id (self->guest);
-  gboolean is_wrong = !nova_state_has_image (&state);
+  /* Nova rebuilds servers that are in error, too. */
+  gboolean is_wrong = self->action != NOVA_ACTION_REBUILD && !nova_state_has_image (&state);
 
   if (!is_wrong && state.task_state == NULL)
     return TRUE;
@@ -85,6 +87,25 @@ image_known (GObject      *source,
   act_free (self);
 }
 
+/* It is being rebuilt now: clients wait for the end of that. */
+static void
+act_show_server (Act *self)
+{
+  Operations *operations = request_get_operations (self->request);
+  g_autofree char *task = nova_instance_action_id (self->operation);
+  g_autofree char *id = nova_server_id (self->guest);
+  g_auto (NovaView) view = { 0 };
+  JsonNode *server = json_node_new (JSON_NODE_OBJECT);
+
+  answer_name_task (request_get_message (self->request), task);
+  nova_request_get_view (self->request, &view);
+  json_node_take_object (server, nova_server_to_json (operations, self->guest, &view));
+  request_answer_at (self->request, SOUP_STATUS_ACCEPTED,
+                     g_strconcat (view.base, "/v2.1/servers/", id, NULL),
+                     answer_wrap ("server", server));
+  act_free (self);
+}
+
 static void
 act_begun (Act       *self,
            Operation *operation,
@@ -92,7 +113,12 @@ act_begun (Act       *self,
 {
   g_autoptr (GError) state_error = NULL;
 
-  if (operation != NULL)
+  if (operation != NULL && self->action == NOVA_ACTION_REBUILD)
+    {
+      self->operation = operation;
+      act_show_server (self);
+    }
+  else if (operation != NULL)
     {
       self->operation = operation;
       operations_await_image_async (request_get_operations (self->request), operation,
@@ -131,9 +157,23 @@ snapshot_begun (GObject      *source,
   act_begun (user_data, operation, error);
 }
 
+static void
+rebuild_begun (GObject      *source,
+               GAsyncResult *result,
+               gpointer      user_data)
+{
+  GError *error = NULL;
+  g_autoptr (JsonNode) plan = NULL;
+  Operation *operation = operations_request_finish (AGENT_OPERATIONS (source), result, &plan,
+                                                    &error);
+
+  act_begun (user_data, operation, error);
+}
+
 /**
  * nova_server_act:
- * @request: (transfer full): POST /v2.1/servers/{server}/action: answered when the image is there
+ * @request: (transfer full): POST /v2.1/servers/{server}/action: answered when the image is there,
+ *   or the rebuild has begun
  */
 void
 nova_server_act (Request *request)
@@ -160,6 +200,8 @@ nova_server_act (Request *request)
   /* Not cancelled with the request: whoever lost the connection finds the image in the store. */
   if (self->action == NOVA_ACTION_CREATE_IMAGE)
     operations_image_async (operations, guest, wish, NULL, NULL, image_begun, self);
+  else if (self->action == NOVA_ACTION_REBUILD)
+    operations_request_async (operations, guest, "restore", wish, NULL, NULL, rebuild_begun, self);
   else
     {
       if (!json_object_has_member (wish, "image"))

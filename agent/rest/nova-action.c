@@ -22,7 +22,13 @@
 const char *
 nova_action_to_string (NovaAction action)
 {
-  return action == NOVA_ACTION_CREATE_IMAGE ? "createImage" : "snapshot";
+  static const char *const names[] = {
+    [NOVA_ACTION_CREATE_IMAGE] = "createImage",
+    [NOVA_ACTION_SNAPSHOT] = "snapshot",
+    [NOVA_ACTION_REBUILD] = "rebuild",
+  };
+
+  return names[action];
 }
 
 static gboolean
@@ -149,6 +155,68 @@ check_members (JsonObject  *members,
          check_metadata (json_object_get_member (members, "metadata"), error);
 }
 
+/* Clients send some members along that change nothing here, since a guest's name, addresses and
+ * metadata are not ours. Of what a user would count on, only that it is not wanted may be said. */
+static gboolean
+check_rebuild_member (const char  *member,
+                      JsonNode    *value,
+                      GError     **error)
+{
+  static const char *const passed_over[] = {
+    "imageRef", "name", "description", "metadata", "OS-DCF:diskConfig", "accessIPv4", "accessIPv6",
+    NULL
+  };
+  static const char *const refused[] = {
+    "preserve_ephemeral", "adminPass", "key_name", "user_data", "trusted_image_certificates", NULL
+  };
+  gboolean is_off = JSON_NODE_HOLDS_NULL (value) ||
+                    (json_node_get_value_type (value) == G_TYPE_BOOLEAN &&
+                     !json_node_get_boolean (value));
+
+  if (g_strv_contains (passed_over, member) || (is_off && g_strv_contains (refused, member)))
+    return TRUE;
+
+  agent_set_error (error, AGENT_ERROR_INVALID,
+                   "The guest gets what the image holds; nothing in it is changed.",
+                   "Additional properties are not allowed ('%.64s' has no meaning here)", member);
+  return FALSE;
+}
+
+/* What a restore is asked for. (transfer full) */
+static JsonObject *
+parse_rebuild (JsonObject  *members,
+               GError     **error)
+{
+  JsonNode *image = json_object_get_member (members, "imageRef");
+  JsonObject *wish;
+  JsonObjectIter iter;
+  const char *member;
+  JsonNode *value;
+
+  if (image == NULL)
+    {
+      agent_set_error (error, AGENT_ERROR_INVALID, NULL, "'imageRef' is a required property");
+      return NULL;
+    }
+  if (!is_string (image) || json_node_get_string (image)[0] == '\0')
+    {
+      agent_set_error (error, AGENT_ERROR_INVALID, NULL,
+                       "Invalid input for field/attribute imageRef. It must be an image's id.");
+      return NULL;
+    }
+
+  json_object_iter_init (&iter, members);
+  while (json_object_iter_next (&iter, &member, &value))
+    if (!check_rebuild_member (member, value, error))
+      return NULL;
+  if (!check_metadata (json_object_get_member (members, "metadata"), error))
+    return NULL;
+
+  wish = json_object_new ();
+  json_object_set_string_member (wish, "image", json_node_get_string (image));
+  return wish;
+}
+
 /**
  * nova_action_parse:
  * @body: the body of a request
@@ -174,12 +242,12 @@ nova_action_parse (JsonObject  *body,
       return NULL;
     }
 
-  for (*action = NOVA_ACTION_CREATE_IMAGE; *action <= NOVA_ACTION_SNAPSHOT; (*action)++)
+  for (*action = NOVA_ACTION_CREATE_IMAGE; *action <= NOVA_ACTION_REBUILD; (*action)++)
     if (strcmp (nova_action_to_string (*action), name) == 0)
       break;
-  if (*action > NOVA_ACTION_SNAPSHOT)
+  if (*action > NOVA_ACTION_REBUILD)
     {
-      agent_set_error (error, AGENT_ERROR_INVALID, "There are createImage and snapshot.",
+      agent_set_error (error, AGENT_ERROR_INVALID, "There are createImage, snapshot and rebuild.",
                        "There is no such action: %.64s", name);
       return NULL;
     }
@@ -189,6 +257,8 @@ nova_action_parse (JsonObject  *body,
                        "Invalid input for field/attribute %s. It must be an object.", name);
       return NULL;
     }
+  if (*action == NOVA_ACTION_REBUILD)
+    return parse_rebuild (json_node_get_object (value), error);
   if (!check_members (json_node_get_object (value), *action, error))
     return NULL;
   return json_object_ref (json_node_get_object (value));

@@ -11,6 +11,7 @@ typedef enum
 {
   NOVA_ACTION_CREATE_IMAGE,     /* Nova's "createImage" */
   NOVA_ACTION_SNAPSHOT,         /* our own "snapshot" */
+  NOVA_ACTION_REBUILD,          /* Nova's "rebuild" */
 } NovaAction;
 
 /* The action, and what the operation is asked for (transfer full). AGENT_ERROR_INVALID */

@@ -122,7 +122,9 @@ nova_instance_action_to_json (Operation  *operation,
   const char *updated = get_text (known, "finished");
 
   json_object_set_string_member (action, "action",
-                                 g_str_equal (kind, "image") ? "createImage" : kind);
+                                 g_str_equal (kind, "image")     ? "createImage"
+                                 : g_str_equal (kind, "restore") ? "rebuild"
+                                                                 : kind);
   json_object_set_string_member (action, "instance_uuid", server);
   json_object_set_string_member (action, "request_id", id);
   json_object_set_string_member (action, "user_id", "");

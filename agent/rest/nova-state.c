@@ -8,7 +8,8 @@
  *                                                                       overlays are folded back
  *
  * One that fails goes to the last of them from wherever it is, for what it clears up; one that a
- * restart interrupted opens its sources again. */
+ * restart interrupted opens its sources again. A rebuild is "rebuilding" from its first step to its
+ * last. */
 
 #include "nova-state.h"
 
@@ -18,6 +19,7 @@ static const char pending[] = "image_snapshot_pending";
 static const char at_point[] = "image_snapshot";
 static const char pending_upload[] = "image_pending_upload";
 static const char uploading[] = "image_uploading";
+static const char rebuilding[] = "rebuilding";
 
 static const struct { const char *run_state; NovaState state; } run_states[] = {
   { "running",        { "active",    NULL,        NOVA_POWER_RUNNING   } },
@@ -88,7 +90,7 @@ nova_state_of_guest (gboolean    is_attached,
  * @step: (nullable): the step that runs, or ran last
  *
  * Returns: (transfer none) (nullable): the task_state of its server; %NULL for an operation that is
- *   over or does not make an image
+ *   over, or neither makes an image nor restores one
  */
 const char *
 nova_task_of_operation (const char     *kind,
@@ -97,6 +99,8 @@ nova_task_of_operation (const char     *kind,
 {
   gboolean is_image = strcmp (kind, "image") == 0;
 
+  if (strcmp (kind, "restore") == 0 && state <= OPERATION_RUNNING)
+    return rebuilding;
   if ((!is_image && strcmp (kind, "snapshot") != 0) || state > OPERATION_RUNNING)
     return NULL;
   if (state == OPERATION_QUEUED || step == NULL)
@@ -130,6 +134,8 @@ nova_state_to_status (const NovaState *state)
 
   if (g_strcmp0 (state->task_state, "migrating") == 0)
     return "MIGRATING";
+  if (g_strcmp0 (state->task_state, rebuilding) == 0)
+    return "REBUILD";
   for (gsize i = 0; i < G_N_ELEMENTS (words); i++)
     if (strcmp (words[i].vm_state, state->vm_state) == 0)
       return words[i].status;

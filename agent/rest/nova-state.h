@@ -20,7 +20,8 @@ typedef enum
 typedef struct
 {
   const char *vm_state;         /* "active", "paused", "suspended", "stopped", "error" */
-  const char *task_state;       /* (nullable): "migrating", or what an image is about */
+  const char *task_state;       /* (nullable): "migrating", "rebuilding", or what an
+                                 * image is about */
   NovaPower   power_state;
 } NovaState;
 

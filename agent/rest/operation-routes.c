@@ -122,6 +122,41 @@ operation_show (Request *request)
                           operation_waited, request);
 }
 
+static void
+operation_changed (GObject      *source,
+                   GAsyncResult *result,
+                   gpointer      user_data)
+{
+  Request *request = user_data;
+  g_autoptr (GError) error = NULL;
+  Operation *operation;
+
+  if (!operations_control_finish (AGENT_OPERATIONS (source), result, &error))
+    {
+      request_answer_error (request, g_steal_pointer (&error));
+      return;
+    }
+  /* One that is over by now may have been forgotten. */
+  operation = find_operation (request);
+  if (operation != NULL)
+    request_answer (request, SOUP_STATUS_OK, operation_to_json (operation));
+}
+
+/**
+ * operation_change:
+ * @request: (transfer full): PATCH /v1/operations/{operation}: answered when QEMU has been told
+ */
+void
+operation_change (Request *request)
+{
+  Operation *operation = find_operation (request);
+
+  if (operation != NULL)
+    operations_control_async (request_get_operations (request), operation,
+                              request_get_body (request), request_get_cancellable (request),
+                              operation_changed, request);
+}
+
 /**
  * operation_cancel:
  * @request: (transfer full): DELETE /v1/operations/{operation}

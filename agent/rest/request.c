@@ -223,6 +223,42 @@ request_get_query (Request    *self,
   return self->query != NULL ? g_hash_table_lookup (self->query, key) : NULL;
 }
 
+/* Whether @key stands in the address without a value: libsoup leaves such parameters out. */
+static gboolean
+has_lone_key (Request    *self,
+              const char *key)
+{
+  const char *query = g_uri_get_query (soup_server_message_get_uri (self->message));
+  g_auto (GStrv) pairs = g_strsplit (query != NULL ? query : "", "&", -1);
+
+  return g_strv_contains ((const char *const *) pairs, key);
+}
+
+/**
+ * request_get_flag:
+ * @self: a request
+ * @key: one of its route's parameters
+ * @is_set: (out): whether it is true, or stands there without a value
+ * @error: return location
+ *
+ * Returns: whether it makes sense; else %AGENT_ERROR_INVALID
+ */
+gboolean
+request_get_flag (Request     *self,
+                  const char  *key,
+                  gboolean    *is_set,
+                  GError     **error)
+{
+  const char *value = request_get_query (self, key);
+
+  *is_set = value != NULL ? g_str_equal (value, "true") : has_lone_key (self, key);
+  if (value == NULL || *is_set || g_str_equal (value, "false"))
+    return TRUE;
+
+  agent_set_error (error, AGENT_ERROR_INVALID, NULL, "%s: must be true or false", key);
+  return FALSE;
+}
+
 /**
  * request_get_queries:
  * @self: a request

@@ -26,6 +26,9 @@ SoupServerMessage *request_get_message (Request *self);
 const char   *request_get_name        (Request *self);  /* what stands where the pattern has {} */
 const char   *request_get_second_name (Request *self);  /* ... and has it again */
 const char   *request_get_query       (Request *self, const char *key);         /* (nullable) */
+/* A parameter that is true or false, or stands there alone. AGENT_ERROR_INVALID */
+gboolean      request_get_flag        (Request *self, const char *key, gboolean *is_set,
+                                       GError **error) G_GNUC_WARN_UNUSED_RESULT;
 GHashTable   *request_get_queries     (Request *self);                          /* (nullable) */
 const char   *request_get_header      (Request *self, const char *header);      /* (nullable) */
 /* Who asks, where the store's identity service said so. */

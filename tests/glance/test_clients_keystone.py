@@ -123,6 +123,17 @@ def test_an_image_by_nova(keystone, site, clients):
     assert fields['tenant_id'] == keystone.project_id('demo')
 
 
+def test_nova_rebuilds(site, clients):
+    """Its image is found by the catalogue, and becomes the disk."""
+    image = clients.openstack('server', 'image', 'create', 'web', '--name', 'to go back to', '--wait', '-f', 'json').json
+    site.idle()
+    told = clients.nova('rebuild', 'web', image['id'])
+    assert (told.fields['id'], told.fields['status']) == (UUID, 'REBUILD'), told
+    site.idle()
+    event, *_ = clients.openstack('server', 'event', 'list', '--long', 'web', '-f', 'json').json
+    assert (event['Action'], event['Message']) == ('rebuild', None)
+
+
 def test_who_is_refused(clients):
     for run in clients.openstack, clients.nova:
         list_ = ['server', 'list'] if run == clients.openstack else ['list']

@@ -3,6 +3,7 @@ import functools
 
 import pytest
 
+from support.chains import ChainScene
 from support.full import ImageScene
 from support.scene import Scene
 
@@ -17,3 +18,9 @@ def scene(tmp_path):
 def imaging(tmp_path):
     """The same for an ImageScene; see tests/support/full.py."""
     return functools.partial(ImageScene, tmp_path)
+
+
+@pytest.fixture
+def chains(tmp_path):
+    """The same for a ChainScene; see tests/support/chains.py."""
+    return functools.partial(ChainScene, tmp_path)

@@ -11,8 +11,9 @@ import pytest
 from support.daemon import program
 
 UUID = '3f2a54e0-5b0e-4a52-9f0e-6a7f7f1a6c55'
-COMMANDS = ('attach', 'detach', 'guests', 'disks', 'snapshot', 'image', 'snapshots', 'images', 'operations', 'show', 'cancel',
-            'health')
+COMMANDS = ('attach', 'detach', 'guests', 'disks', 'snapshot', 'image', 'snapshots', 'tree', 'adopt', 'delete', 'revert',
+            'restore', 'commit', 'stream', 'mirror', 'shorten', 'plan', 'images', 'operations', 'show', 'cancel', 'pause',
+            'resume', 'speed', 'health')
 
 
 @pytest.fixture
@@ -48,6 +49,13 @@ def test_help_of_a_command(daemon, command):
     ['image'], ['image', 'a'], ['image', 'a', 'b', 'c'], ['image', 'a', 'b', '--parents', 'upload'],
     ['image', 'a', 'b', '--deadline', 'soon'], ['image', 'a', 'b', '--deadline=-1'], ['image', 'a', 'b', '--deadline', '1.5'],
     ['image', 'a', 'b', '--deadline', '99999999999'], ['image', 'a', 'b', '--disks', ''], ['image', 'a', 'b', '--disks', 'x,,y'],
+    ['commit', 'a'], ['commit', 'a', 'b', 'c'], ['commit', 'a', 'b', '--speed', 'fast'], ['commit', 'a', 'b', '--deadline', 'x'],
+    ['commit', 'a', 'b', '--into', 'x'], ['stream', 'a', 'b', '--deadline', '1'], ['mirror', 'a', 'b'], ['delete', 'a'],
+    ['mirror', 'a', 'b', 'nbd:nonsense'], ['mirror', 'a', 'b', 'nbd://'], ['mirror', 'a', 'b', 'nbd+unix:///x'],
+    ['delete', 'a', 'b', '--disks', ','], ['revert', 'a'], ['restore', 'a'], ['shorten', 'a', '--max-chain-length=-1'],
+    ['snapshot', 'a', '--max-chain-length', 'x'], ['plan'], ['plan', 'snapshot', 'a'], ['plan', 'plan', 'commit'], ['plan', 'commit'],
+    ['tree'], ['adopt', 'a', '/nowhere'], ['adopt', 'a', '/dev/null'], ['pause'], ['resume', 'a', 'b'], ['speed', 'a'],
+    ['speed', 'a', 'fast'],
     ['image', 'a', 'b', '--disks', 'all', '--disk', 'x'], ['snapshot', 'a', '--disks', 'x,'], ['snapshot', 'a', '--deadline', '1'],
 ])
 def test_wrong_usage(daemon, words):
@@ -86,12 +94,14 @@ def test_not_for_this_user(daemon):
 
 
 @pytest.mark.parametrize('words', [['disks', 'nobody'], ['detach', 'nobody'], ['snapshot', 'nobody'], ['snapshots', 'nobody'],
+                                   ['tree', 'nobody'], ['commit', 'nobody', 'd'], ['plan', 'delete', 'nobody', 'p'],
+                                   ['revert', 'nobody', 'p'], ['shorten', 'nobody'], ['pause', UUID], ['speed', UUID, '1M'],
                                    ['show', 'nobody'], ['show', UUID], ['cancel', UUID],
                                    ['disks', '../operations'], ['disks', 'a/b?c#d']])
 def test_not_found(daemon, words):
     done = daemon.qsnap(*words)
     assert done.returncode == 4
-    assert words[-1] in done.stderr
+    assert ('nobody' if 'nobody' in words else UUID if UUID in words else words[-1]) in done.stderr
 
 
 def test_an_image_of_nobody(daemon, guest):

@@ -90,7 +90,7 @@ def test_who_waits_sees_the_same(tmp_path, method, path, words):
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines() == [
         'queued', 'starting', 'registering the images', 'preparing', 'freezing', 'looking for the data', 'uploading',
-        'folding back', 'tidying up', 'something-new', 'undoing']
+        'folding back', 'moving the disk', 'tidying up', 'something-new', 'undoing']
 
 
 def test_each_phase_has_a_rate_of_its_own(tmp_path):
@@ -111,7 +111,7 @@ def test_each_phase_has_a_rate_of_its_own(tmp_path):
 def test_all_steps_have_words():
     """Those that the operations' tables name, and no others."""
     tables = re.findall(r'static const Step \w+\[\] = {(.*?)^};', '\n'.join(
-        path.read_text() for path in sorted((TOP / 'agent/operations').glob('*.c'))), re.M | re.S)
+        path.read_text() for path in sorted((TOP / 'agent/operations').rglob('*.c'))), re.M | re.S)
     steps = set(re.findall(r'^ *{ "([\w-]+)",', '\n'.join(tables), re.M))
     known = set(re.findall(r'^ *{ "([\w-]+)",', (TOP / 'agent/cli/phases.c').read_text(), re.M))
     assert 'upload' in steps

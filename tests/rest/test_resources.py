@@ -106,7 +106,9 @@ def test_one_guest_twice(daemon, guest, peer):
 
 def test_no_such_guest(daemon):
     for method, path in (('GET', ''), ('DELETE', ''), ('GET', '/disks'), ('GET', '/snapshots'), ('POST', '/snapshots'),
-                         ('POST', '/images')):
+                         ('POST', '/images'), ('GET', '/tree'), ('PUT', '/tree'), ('POST', '/shorten'), ('POST', '/restore'),
+                         ('POST', '/disks/d/commit'), ('POST', '/disks/d/stream'), ('POST', '/disks/d/mirror'),
+                         ('DELETE', '/snapshots/p'), ('POST', '/snapshots/p/revert')):
         answer = daemon.request(method, '/v1/guests/nobody' + path)
         assert answer.status == 404, path
         assert 'nobody' in answer.error['message']

@@ -66,7 +66,7 @@ def test_bodies_and_parameters_are_documented(route):
 
 @pytest.mark.parametrize('path', DOCUMENT['paths'])
 def test_methods(daemon, path):
-    answer = daemon.request('PUT', re.sub(r'{\w+}', 'x', path))
+    answer = daemon.request('TRACE', re.sub(r'{\w+}', 'x', path))
     assert answer.status == 405
     assert set(answer.headers['Allow'].split(', ')) == {
         method.upper() for method in METHODS if method in DOCUMENT['paths'][path]}
@@ -93,10 +93,12 @@ def test_examples_fit_their_schemas(example, node):
 def test_answers_fit_their_schemas(daemon, peer):
     """A life with a guest; each answer is as documented."""
     def check(method, path, status, body=None, **parameters):
-        filled = re.sub('{}', lambda _: parameters['name'], path) + parameters.get('query', '')
+        names = iter([parameters.get('name'), parameters.get('second')])
+        filled = re.sub('{}', lambda _: next(names), path) + parameters.get('query', '')
         answer = daemon.request(method, filled, body)
         assert answer.status == status, answer.body
-        described = resolve(documented()[method, path]['responses'][str(status)])
+        answers = documented()[method, path]['responses']
+        described = resolve(answers.get(str(status), answers['default']))
         if 'content' in described:
             assert_valid(answer.json, described['content']['application/json']['schema'])
         else:
@@ -115,6 +117,18 @@ def test_answers_fit_their_schemas(daemon, peer):
     assert ended['state'] == 'succeeded', ended['error']
     assert check('GET', '/v1/operations', 200, query='?guest=life').json['operations'][0]['id'] == operation
     assert len(check('GET', '/v1/guests/{}/snapshots', 200, name='life').json['snapshots']) == 1
+
+    disk, = check('GET', '/v1/guests/{}/tree', 200, name='life').json['disks']
+    assert len(disk['layers']) == 2
+    check('PUT', '/v1/guests/{}/tree', 400, {}, name='life')
+    for method, path, body in (('POST', '/v1/guests/{}/disks/{}/stream', None), ('POST', '/v1/guests/{}/shorten', {'max_chain_length': 2}),
+                               ('DELETE', '/v1/guests/{}/snapshots/{}', None)):
+        check(method, path, 200, body, name='life', second=disk['disk'] if 'disks' in path else 'here', query='?dry_run=true')
+    begun = check('DELETE', '/v1/guests/{}/snapshots/{}', 202, name='life', second='here')
+    assert begun.headers['Location'] == f"/v1/operations/{begun.json['id']}"
+    deleted = check('GET', '/v1/operations/{}', 200, name=begun.json['id'], query='?wait=60').json
+    assert (deleted['kind'], deleted['state']) == ('delete', 'succeeded'), deleted['error']
+    check('PATCH', '/v1/operations/{}', 409, {'paused': True}, name=deleted['id'])
 
     begun = check('POST', '/v1/guests/{}/images', 202, {'name': 'whole', 'disks': 'all', 'format': 'raw'}, name='life')
     taken = check('GET', '/v1/operations/{}', 200, name=begun.json['id'], query='?wait=60').json

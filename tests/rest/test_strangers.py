@@ -147,6 +147,11 @@ def test_roles(daemon, roles, looks, acts, attaches):
         (acts, 'POST', f'/v2.1/servers/{nobody}/action', {'createImage': {'name': 'x'}}, 404),
         (acts, 'POST', '/v1/guests/none/snapshots', {}, 404), (acts, 'POST', '/v1/guests/none/images', {}, 404),
         (acts, 'DELETE', f'/v1/operations/{nobody}', None, 404),
+        (looks, 'GET', '/v1/guests/none/tree', None, 404), (acts, 'POST', '/v1/guests/none/disks/d/commit', {}, 404),
+        (acts, 'POST', '/v1/guests/none/snapshots/p/revert', {}, 404), (acts, 'DELETE', '/v1/guests/none/snapshots/p', None, 404),
+        (acts, 'POST', '/v1/guests/none/shorten', {}, 404), (acts, 'POST', '/v1/guests/none/restore', {}, 404),
+        (acts, 'PATCH', '/v1/operations/none', {}, 404), (attaches, 'POST', '/v1/guests/none/disks/d/mirror', {}, 404),
+        (attaches, 'PUT', '/v1/guests/none/tree', {}, 404),
         (attaches, 'POST', '/v1/guests', {}, 400), (attaches, 'DELETE', '/v1/guests/none', None, 404)]
     for may, method, path, body, status in cases:
         answer = ask(daemon, token, path, method, body)

@@ -56,7 +56,8 @@ class UnixConnection(http.client.HTTPConnection):
 class Daemon:
     """A qsnapd with a folder of its own, for `with` or start() ... stop().
 
-    options   settings over the defaults, {'snapshot.quiesce': 'try'}
+    options   settings over the defaults, {'snapshot.quiesce': 'try'}; chains grow unless they say
+              otherwise (daemon.max-chain-length)
     args      more words for its command line
     env       more of its environment; {'QSNAPD_TEST_KILL_AT_JOURNAL_WRITE': '7'}: it dies as by kill()
               when it is about to make its seventh durable write
@@ -86,7 +87,7 @@ class Daemon:
 
     def command(self):
         command = [program('QSNAPD', 'qsnapd'), '--state', self.folder / 'state',
-                   '--socket', self.socket, '-o', 'daemon.log=debug']
+                   '--socket', self.socket, '-o', 'daemon.log=debug', '-o', 'daemon.max-chain-length=0']
         if 'store.kind' not in self.options:
             command += ['--store', self.store]
         for key, value in self.options.items():

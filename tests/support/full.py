@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import pathlib
-import re
 import shutil
 import signal
 import subprocess
@@ -98,9 +97,6 @@ class ImageScene(Scene):
                 **{name: inserted[name] for name in LIMITS}}
         return chains, settings
 
-    def status(self):
-        return self.vm.qmp.execute('query-status')['status']
-
     def note(self):
         self.before = self.devices()
         self.named = {path: os.stat(path).st_ino for path, _ in self.paths}
@@ -154,10 +150,6 @@ class ImageScene(Scene):
 
     # Judging
 
-    def _index(self, disk):
-        index = int(re.search(r'(\d+)', disk)[1])
-        return self.vm.written.index(self.vm.disks[index])
-
     def judge_full(self, operation, before, after, folded=True):
         """An operation that must have made whole images, all of one point, and have folded back."""
         assert operation['state'] == 'succeeded', json.dumps(operation, indent=1)
@@ -165,7 +157,7 @@ class ImageScene(Scene):
         fmt = operation['request'].get('format', 'qcow2')
         images = {}
         for disk in operation['result']['disks']:
-            index = self._index(disk['disk'])
+            index = self.index_of(disk)
             images[index] = (self.data(disk['image_id']), fmt)
             self.images.add(disk['image_id'])
             self.judge_full_image(operation, disk['image_id'], index, fmt)
@@ -181,7 +173,7 @@ class ImageScene(Scene):
     def judge_folded(self, disk):
         assert disk['folded'] is True, disk
         assert not {'kept', 'overlay'} & disk.keys(), disk
-        index = self._index(disk['disk'])
+        index = self.index_of(disk)
         if not pathlib.Path(self.paths[index][0]).is_block_device():
             self.renamed.add(index)
 
@@ -238,7 +230,7 @@ class ImageScene(Scene):
             for word in words:
                 assert word in disk['kept'], disk['kept']
             assert os.path.samefile(disk['path'], disk['overlay'])
-            index = self._index(disk['disk'])
+            index = self.index_of(disk)
             self.renamed.add(index)
             self.paths[index] = (disk['path'], 'qcow2')
             if disk['disk'] in recorded:
@@ -251,28 +243,17 @@ class ImageScene(Scene):
         assert recorded['image_id'] == disk.get('image_id'), recorded
         assert recorded['layer'] == disk['layer']
         fmt = chain(disk['overlay'], self.qemu)[0].backing_format
-        self.judge_layer(self._index(disk['disk']), disk['layer'], fmt)
+        self.judge_layer(self.index_of(disk), disk['layer'], fmt)
         if operation['state'] == 'succeeded':
             compare((disk['layer'], fmt), (self.data(disk['image_id']),
                                            operation['request'].get('format', 'qcow2')), self.qemu)
 
     # Holding an operation up
 
-    def device(self, name='disk0'):
-        """What query-block says of a device."""
-        return next(block for block in self.vm.qmp.execute('query-block')
-                    if name in block.get('qdev', '').split('/'))
-
-    def root(self, name='disk0'):
-        """The node that a device is on."""
-        return self.device(name)['inserted']['node-name']
-
     def fill(self, device='disk0', size=48, pattern=7, at=4):
         """Writes MiB behind the records, as the guest would, to the layer that is active."""
         self.behind = [None] * len(self.paths)
-        qdev = self.device(device)['qdev']
-        answer = self.vm.qmp.execute('human-monitor-command', {
-            'command-line': f'qemu-io -d {qdev} "write -P {pattern} {at}M {size}M"'}, timeout=60)
+        answer = self.as_guest(f'write -P {pattern} {at}M {size}M', device)
         assert not answer or 'ops' in answer, answer
 
     def wait_reader(self):

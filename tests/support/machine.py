@@ -284,6 +284,16 @@ class Machine(Peer):
         """Every frame that the guest has sent, over all its starts."""
         return bootsector.frames(self._reports.read_bytes()) if self._reports.exists() else []
 
+    def mark(self):
+        """A moment, for since()."""
+        return self._reports.stat().st_size if self._reports.exists() else 0
+
+    def since(self, mark):
+        """The frames that the guest has sent since then."""
+        with open(self._reports, 'rb') as file:
+            file.seek(mark)
+            return bootsector.frames(file.read())
+
     def acked(self):
         """The number of the record that was acknowledged last; exact once the process is gone."""
         try:

@@ -47,7 +47,7 @@ class Pretender:
                     self.send_header('Connection', 'close')
                     self.end_headers()
                     self.wfile.write(text)
-            do_GET = do_POST = do_DELETE = handle_any
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any
 
             def log_message(self, *_):
                 pass

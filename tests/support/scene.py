@@ -117,6 +117,23 @@ class Scene:
         disks = self.daemon.get(f'/v1/guests/{self.guest}/disks').json['disks']
         return next(disk for disk in disks if name in (disk['name'], *disk['aliases']))
 
+    def status(self):
+        return self.vm.qmp.execute('query-status')['status']
+
+    def device(self, name='disk0'):
+        """What query-block says of a device."""
+        return next(block for block in self.vm.qmp.execute('query-block')
+                    if name in block.get('qdev', '').split('/'))
+
+    def root(self, name='disk0'):
+        """The node that a device is on."""
+        return self.device(name)['inserted']['node-name']
+
+    def as_guest(self, command, device='disk0'):
+        """Reads or writes as the guest does, in qemu-io's words; what is said to it."""
+        return self.vm.qmp.execute('human-monitor-command', {
+            'command-line': f'qemu-io -d {self.device(device)["qdev"]} "{command}"'}, timeout=60)
+
     def image(self, image_id):
         answer = self.daemon.get(f'/v1/images/{image_id}')
         assert answer.status == 200, answer.body
@@ -193,13 +210,8 @@ class Scene:
     def judge_layers(self, operation, before, after):
         """PREFIX and DATA of what an operation says it has frozen, whatever became of it later."""
         layers = {}
-        for disk in operation['result']['disks']:
-            index = int(re.search(r'(\d+)', disk['disk'])[1])
-            index = self.vm.written.index(self.vm.disks[index])
-            fmt = self.paths[index][1]
+        for index, disk, fmt in self.follow(operation):
             layers[index] = (disk['layer'], fmt)
-            self.paths[index] = (disk['path'], 'qcow2')
-            self.renamed.add(index)
             assert chain(disk['overlay'], self.qemu)[0].backing_format == fmt
             self.judge_layer(index, disk['layer'], fmt)
             if disk.get('image_id') in self.images:
@@ -207,6 +219,20 @@ class Scene:
         if len(layers) == len(self.paths):
             point = assert_prefix([layer for _, layer in sorted(layers.items())], self.qemu)
             assert before <= point <= after + 1, f'the point is at {point}, not in {before}..{after}'
+
+    def follow(self, operation):
+        """From now on disks are started from where an operation says: (index, what it says, format)."""
+        followed = []
+        for disk in operation['result']['disks']:
+            index = self.index_of(disk)
+            followed.append((index, disk, self.paths[index][1]))
+            self.paths[index] = (disk['path'], 'qcow2')
+            self.renamed.add(index)
+        return followed
+
+    def index_of(self, disk):
+        """Which of the written disks one is that the daemon tells of."""
+        return self.vm.written.index(self.vm.disks[int(re.search(r'(\d+)', disk['disk'])[1])])
 
     def judge_layer(self, index, layer, fmt='qcow2'):
         """A frozen layer is whole, and one point of its disk; from now on it must not change."""
@@ -290,6 +316,10 @@ class Scene:
         assert_live(self.vm.qmp, limit=1)
         self.judge_graph()
         self.judge_store()
+        self.judge_frozen()
+
+    def judge_frozen(self):
+        """No layer has changed since it was frozen."""
         for layer, (inode, _, size, mtime) in self.frozen.items():
             stat = os.stat(layer)
             assert (inode, size, mtime) == (stat.st_ino, stat.st_size, stat.st_mtime_ns), (
@@ -297,8 +327,7 @@ class Scene:
 
     def judge_graph(self):
         now = assert_graph(self.vm.qmp)
-        known = {entry[0] for entry in self._known_files.values()}
-        used = set(self._known_files)
+        used = set()
         for index, image in enumerate(self.paths):
             device = f'disk{self.vm.disks.index(self.vm.written[index])}'
             files = now.chains[device]
@@ -308,8 +337,14 @@ class Scene:
                 f'{device} uses {files}, a start from {image[0]} would use {layers}')
             if index in self.renamed:
                 assert image[0] not in files, f'QEMU calls a layer {image[0]}: {files}'
-            known |= {os.stat(file).st_ino for file in files}
             used |= {os.path.realpath(file) for file in files} | {os.path.realpath(image[0]), image[0]}
+        self.judge_files(used)
+
+    def judge_files(self, used):
+        """No file is there but those that were there at first, and those that are `used`."""
+        known = {entry[0] for entry in self._known_files.values()}
+        known |= {os.stat(path).st_ino for path in used}
+        used = used | set(self._known_files)
         for path, entry in self._files().items():
             assert entry[0] in known, f'stray file {path}'
             assert path in used or self.restarted, f'stray name {path}'
@@ -329,9 +364,13 @@ class Scene:
         self.judge_name()
         self.daemon.stop()
 
+    def acked(self):
+        """The last record that the guest was told is durable."""
+        return self.vm.acked()
+
     def judge_name(self):
         """Whoever starts the dead guest's disks by their own names misses nothing."""
-        assert_name(self.paths, self.vm.acked(), self.qemu)
+        assert_name(self.paths, self.acked(), self.qemu)
         for image in self.paths:
             try:
                 check(image, qemu=self.qemu)

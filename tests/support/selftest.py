@@ -13,6 +13,7 @@ import pytest
 
 from . import bootsector, programs
 from . import Disk, Machine, Qmp, QmpError, StorageDaemon, create_qcow2, create_raw, qemus
+from .chains import dice
 from .glance import Glance
 from .machine import wait_until
 from .oracles import (
@@ -27,6 +28,7 @@ from .oracles import (
     graph,
     records,
 )
+from .trap import Trap
 
 each_qemu = pytest.mark.parametrize('qemu', qemus(), ids=str)
 each_kind = pytest.mark.parametrize('kind', ['drive', 'blockdev'])
@@ -365,6 +367,42 @@ def test_monitor(qemu, tmp_path):
                 Qmp(daemon.qmp_path, timeout=0.2)
         daemon.quit()
         assert not daemon.alive
+
+
+@each_qemu
+def test_a_trap_snaps_before_the_line_goes_by(qemu, tmp_path):
+    trap = Trap(tmp_path / 'trap', tmp_path / 'q/qmp.sock')
+    with StorageDaemon(qemu, disks=two_disks(tmp_path, qemu), write=False, folder=tmp_path / 'q') as peer:
+        trap.start()
+        try:
+            with Qmp(trap.path) as first:
+                trap.arm(['query-block-exports'], [peer.pid], skip=1)
+                first.execute('query-version')
+                assert first.execute('query-block-exports') == []
+            with Qmp(trap.path) as second:
+                with pytest.raises(ConnectionError):
+                    second.execute('query-block-exports')
+            assert trap.snapped()
+            wait_until(lambda: not peer.alive, 'the peer dies', timeout=5)
+            peer.kill()
+            peer.start()
+            trap.start()
+            with Qmp(trap.path) as third:
+                trap.arm(['never'], [peer.pid])
+                third.execute('query-version')
+                peer.kill()
+                assert not trap.snapped(), 'the peer died otherwise'
+        finally:
+            trap.stop()
+
+
+def test_moments_of_chance_can_be_had_again(monkeypatch, capsys):
+    first = dice('a').random()
+    seed = capsys.readouterr().out.strip().partition('=')[2]
+    assert dice('a').random() != first
+    monkeypatch.setenv('QSNAP_TEST_SEED', seed)
+    assert dice('a').random() == first
+    assert dice('b').random() != first
 
 
 def test_a_failed_start_says_why(tmp_path):

@@ -5,12 +5,18 @@
 #include "phases.h"
 
 #include <backup.h>
+#include <chain/mirror.h>
+#include <chain/moves.h>
+#include <chain/revert.h>
 
 /* What the workflows really have. */
 static void
 test_every_step (void)
 {
-  const Workflow *const workflows[] = { &quick_backup_workflow, &full_image_workflow };
+  const Workflow *const workflows[] = {
+    &quick_backup_workflow, &full_image_workflow, &chain_commit_workflow, &chain_mirror_workflow,
+    &revert_workflow, &restore_workflow,
+  };
 
   for (gsize i = 0; i < G_N_ELEMENTS (workflows); i++)
     for (const Step *step = workflows[i]->steps; step->name != NULL; step++)
@@ -27,6 +33,8 @@ test_phases (void)
   g_assert_cmpstr (phase_of_step ("take-point"), ==, "freezing");
   g_assert_cmpstr (phase_of_step ("upload"), ==, "uploading");
   g_assert_cmpstr (phase_of_step ("commit-back"), ==, "folding back");
+  g_assert_cmpstr (phase_of_step ("run-moves"), ==, "merging layers");
+  g_assert_cmpstr (phase_of_step ("fetch"), ==, "downloading");
   g_assert_cmpstr (phase_of_step ("withdraw"), ==, "undoing");
 }
 

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model.h"
 
+#include <disk/qcow2.h>
+#include <glib/gstdio.h>
+#include <string.h>
+
 #include "disk-private.h"
 
 Disk *
@@ -69,4 +73,62 @@ model_request (const char *json)
 
   g_assert_no_error (error);
   return request;
+}
+
+char *
+model_folder (void)
+{
+  g_autoptr (GError) error = NULL;
+  char *folder = g_dir_make_tmp ("qsnapd-XXXXXX", &error);
+
+  g_assert_no_error (error);
+  return folder;
+}
+
+void
+model_remove_folder (const char *folder)
+{
+  g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
+  const char *name;
+
+  g_assert_nonnull (dir);
+  while ((name = g_dir_read_name (dir)) != NULL)
+    {
+      g_autofree char *path = g_build_filename (folder, name, NULL);
+
+      g_assert_cmpint (g_remove (path), ==, 0);
+    }
+  g_assert_cmpint (g_rmdir (folder), ==, 0);
+}
+
+char *
+model_image (const char *folder, const char *name, const char *backing)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) bytes = qcow2_empty_overlay (1 << 26, backing != NULL ? backing : "gone",
+                                                  "qcow2", &error);
+  char *path = g_build_filename (folder, name, NULL);
+  g_autofree guint8 *image = NULL;
+  gsize length;
+
+  g_assert_no_error (error);
+  length = g_bytes_get_size (bytes);
+  image = g_memdup2 (g_bytes_get_data (bytes, NULL), length);
+  /* Offset and length of the backing name. */
+  if (backing == NULL)
+    memset (image + 8, 0, 12);
+  g_assert_true (g_file_set_contents (path, (const char *) image, (gssize) length, &error));
+  g_assert_no_error (error);
+  return path;
+}
+
+FileFacts
+model_look (const char *path)
+{
+  FileFacts facts = { 0 };
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (files_look (path, &facts, &error));
+  g_assert_no_error (error);
+  return facts;
 }

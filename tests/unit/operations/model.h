@@ -6,7 +6,7 @@
 
 #include "snapshot-request.h"
 
-/* Disks and requests for the tests of pure functions. */
+/* Disks, requests and files for tests. */
 
 /* A disk called @name on the virtio-blk device @name, published at "/d/NAME"; it has no layers
  * yet. */
@@ -18,3 +18,11 @@ SnapshotRequest *model_request           (const char *json);
 SnapshotRequest *model_try_request       (const char *json, GError **error);
 /* The same for a full image. */
 SnapshotRequest *model_try_image_request (const char *json, GError **error);
+
+/* A folder of the test's own, and its end with all that is in it. */
+char            *model_folder            (void);
+void             model_remove_folder     (const char *folder);
+/* An empty qcow2 image of 64 MiB, NAME in @folder, over @backing (nullable). Returns its path. */
+char            *model_image             (const char *folder, const char *name,
+                                          const char *backing);
+FileFacts        model_look              (const char *path);

@@ -215,6 +215,31 @@ test_later (void)
   g_assert_cmpstr (plan->below_node, ==, "node-12");
 }
 
+/* A commit has moved the guest onto a base that has a name of its own; it is started from `disk`
+ * still. */
+static void
+test_own_name (void)
+{
+  g_autoptr (Disk) disk = model_disk ("a");
+  g_autoptr (Disk) elsewhere = model_disk ("a");
+  g_autoptr (DiskPlan) plan = NULL;
+  g_autoptr (DiskPlan) other = NULL;
+
+  model_add_layer (disk, "/d/golden.img", "qcow2", 13)->auto_named = TRUE;
+  plan = plan_of (disk, entries ("a", 13u, "a.3", 99u, NULL), "{}", FALSE);
+  g_assert_cmpint (plan->naming, ==, NAMING_LATER);
+  g_assert_cmpstr (plan->published, ==, "/d/a");
+  g_assert_cmpstr (plan->layer, ==, "/d/golden.img");
+  g_assert_false (plan->link_layer);
+  g_assert_cmpstr (plan->backing_name, ==, "golden.img");
+  g_assert_true (g_str_has_prefix (plan->overlay, "/d/a."));
+  g_assert_cmpstr (plan->overlay, !=, "/d/a.3");
+
+  model_add_layer (elsewhere, "/base/golden.img", "qcow2", 13);
+  other = plan_of (elsewhere, entries ("a", 13u, NULL), "{}", FALSE);
+  g_assert_cmpstr (other->backing_name, ==, "/base/golden.img");
+}
+
 /* QEMU was started again from `disk`, which has a name for life already. */
 static void
 test_first_again (void)
@@ -372,6 +397,7 @@ main (int argc, char **argv)
   g_test_add_func ("/snapshot-plan/names/first-of-a-named-node", test_first_of_a_named_node);
   g_test_add_func ("/snapshot-plan/names/data-file", test_first_with_a_data_file);
   g_test_add_func ("/snapshot-plan/names/later", test_later);
+  g_test_add_func ("/snapshot-plan/names/own-name", test_own_name);
   g_test_add_func ("/snapshot-plan/names/first-again", test_first_again);
   g_test_add_func ("/snapshot-plan/names/too-long", test_name_too_long);
   g_test_add_func ("/snapshot-plan/names/colon", test_colon_in_the_name);

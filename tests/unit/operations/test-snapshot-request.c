@@ -20,6 +20,8 @@ test_defaults (void)
   g_assert_cmpint (request->parents, ==, PARENTS_UPLOAD);
   g_assert_false (request->allow_format_change);
   g_assert_false (request->end_jobs);
+  g_assert_false (request->keep);
+  g_assert_cmpint (request->max_chain_length, ==, 3);
   g_assert_null (snapshot_request_image_ref (request, "any"));
 }
 
@@ -29,7 +31,8 @@ test_everything (void)
   g_autoptr (SnapshotRequest) request = model_request (
       "{\"name\": \"Grüße\", \"disks\": [\"a\", \"b\"], \"quiesce\": \"require\", \"image\": \"none\","
       " \"parents\": \"ignore\", \"metadata\": {\"k\": \"v\"}, \"allow_format_change\": true,"
-      " \"end_jobs\": true, \"overlay_folder\": \"/o\", \"image_ref\": {\"a\": \"" UUID_A "\"}}");
+      " \"end_jobs\": true, \"keep\": true, \"max_chain_length\": 0,"
+      " \"overlay_folder\": \"/o\", \"image_ref\": {\"a\": \"" UUID_A "\"}}");
 
   g_assert_cmpstr (request->name, ==, "Grüße");
   g_assert_cmpuint (g_strv_length (request->disks), ==, 2);
@@ -39,6 +42,8 @@ test_everything (void)
   g_assert_cmpstr (json_object_get_string_member (request->metadata, "k"), ==, "v");
   g_assert_true (request->allow_format_change);
   g_assert_true (request->end_jobs);
+  g_assert_true (request->keep);
+  g_assert_cmpint (request->max_chain_length, ==, 0);
   g_assert_cmpstr (request->overlay_folder, ==, "/o");
   g_assert_cmpstr (snapshot_request_image_ref (request, "a"), ==, UUID_A);
   g_assert_null (snapshot_request_image_ref (request, "b"));
@@ -56,10 +61,12 @@ test_image_refs_of_the_guest (void)
   if (guest->image_refs == NULL)
     guest->image_refs = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   g_hash_table_insert (guest->image_refs, g_strdup ("*"), g_strdup (UUID_A));
+  guest->max_chain_length = 7;
   request = snapshot_request_parse (json_node_get_object (node), REQUEST_SNAPSHOT, config, guest,
                                     NULL);
   g_assert_cmpstr (snapshot_request_image_ref (request, "a"), ==, UUID_B);
   g_assert_cmpstr (snapshot_request_image_ref (request, "b"), ==, UUID_A);
+  g_assert_cmpint (request->max_chain_length, ==, 7);
 }
 
 static void
@@ -88,6 +95,9 @@ test_refusals (void)
     { "{\"metadata\": {\"hash_algo\": \"md5\"}}", "goes by" },
     { "{\"metadata\": {\"os_glance_import_task\": \"x\"}}", "goes by" },
     { "{\"end_jobs\": \"yes\"}", "true or false" },
+    { "{\"keep\": 1}", "true or false" },
+    { "{\"max_chain_length\": 201}", "0 to 200" },
+    { "{\"max_chain_length\": -1}", "0 to 200" },
     { "{\"overlay_folder\": \"relative\"}", "absolute path" },
     { "{\"image_ref\": \"not-a-uuid\"}", "UUID" },
     { "{\"image_ref\": {\"a\": 7}}", "UUID" },

@@ -35,10 +35,14 @@ tear_down (Fixture *self, gconstpointer data)
   g_ptr_array_unref (self->uploads);
 }
 
+/* @parents: nearest first, separated by blanks; (nullable) */
 static void
-know (Fixture *self, guint64 ino, const char *image, const char *parent)
+know (Fixture *self, guint64 ino, const char *image, const char *parents)
 {
-  g_hash_table_insert (self->known, upload_layer_key (1, ino), known_image_new (image, parent));
+  g_auto (GStrv) list = g_strsplit (parents != NULL ? parents : "", " ", -1);
+
+  g_hash_table_insert (self->known, upload_layer_key (1, ino),
+                       known_image_new (image, (const char *const *) list, TRUE));
 }
 
 static gboolean
@@ -104,6 +108,50 @@ test_known_over_another_parent (Fixture *self, gconstpointer data)
   g_assert_cmpuint (self->uploads->len, ==, 2);
   g_assert_cmpstr (nth (self, 0)->path, ==, "/d/a.0");
   g_assert_cmpstr (nth (self, 0)->parent_image, ==, "base-image");
+}
+
+/* Layers that were merged into the middle have left their images behind, which are needed still. */
+static void
+test_merged (Fixture *self, gconstpointer data)
+{
+  know (self, 5, "base-image", NULL);
+  know (self, 10, "third-image", "second-image first-image base-image");
+  g_assert_true (plan (self, "{\"parents\": \"require\"}", NULL));
+  g_assert_cmpuint (self->uploads->len, ==, 1);
+  g_assert_cmpstr (nth (self, 0)->parent_image, ==, "third-image");
+  g_assert_cmpstr (nth (self, 0)->chain, ==, "third-image,second-image,first-image,base-image");
+}
+
+/* One of these has gone from the store: what is in the layer goes up as one. */
+static void
+test_merged_and_lost (Fixture *self, gconstpointer data)
+{
+  g_autofree char *chain = NULL;
+
+  know (self, 5, "base-image", NULL);
+  know (self, 10, "third-image", "second-image");
+  g_assert_true (plan (self, "{}", NULL));
+  g_assert_cmpuint (self->uploads->len, ==, 2);
+  g_assert_cmpstr (nth (self, 0)->path, ==, "/d/a.0");
+  g_assert_cmpstr (nth (self, 0)->parent_image, ==, "base-image");
+  chain = g_strconcat (nth (self, 0)->image_id, ",base-image", NULL);
+  g_assert_cmpstr (nth (self, 1)->chain, ==, chain);
+}
+
+/* The base itself has taken layers in: it is not what the caller's image holds any more. */
+static void
+test_merged_into_base (Fixture *self, gconstpointer data)
+{
+  g_ptr_array_remove_index (self->disk->layers, 1);
+  know (self, 5, "first-image", REF);
+  g_assert_true (plan (self, "{\"image_ref\": \"" REF "\"}", NULL));
+  g_assert_cmpuint (self->uploads->len, ==, 1);
+  g_assert_cmpstr (nth (self, 0)->parent_image, ==, "first-image");
+  g_assert_cmpstr (nth (self, 0)->chain, ==, "first-image," REF);
+
+  g_ptr_array_set_size (self->uploads, 0);
+  g_assert_true (plan (self, "{\"parents\": \"require\"}", NULL));
+  g_assert_cmpstr (nth (self, 0)->parent_image, ==, "first-image");
 }
 
 static void
@@ -194,6 +242,9 @@ main (int argc, char **argv)
   ADD ("all-missing", test_all_missing);
   ADD ("all-known", test_all_known);
   ADD ("known-over-another-parent", test_known_over_another_parent);
+  ADD ("merged", test_merged);
+  ADD ("merged-and-lost", test_merged_and_lost);
+  ADD ("merged-into-base", test_merged_into_base);
   ADD ("image-ref", test_image_ref);
   ADD ("required-but-missing", test_required_but_missing);
   ADD ("ignored", test_ignored);

@@ -43,6 +43,31 @@ test_good (void)
     }
 }
 
+/* What clients send along is passed over; what is told on is the image alone. */
+static void
+test_rebuild (void)
+{
+  static const char *const bodies[] = {
+    "{\"rebuild\": {\"imageRef\": \"i\"}}",
+    "{\"rebuild\": {\"imageRef\": \"i\", \"name\": \"x\", \"metadata\": {\"a\": \"b\"},"
+    " \"description\": null, \"OS-DCF:diskConfig\": \"AUTO\"}}",
+    "{\"rebuild\": {\"imageRef\": \"i\", \"preserve_ephemeral\": false, \"adminPass\": null,"
+    " \"key_name\": null, \"user_data\": null, \"trusted_image_certificates\": null}}",
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (bodies); i++)
+    {
+      g_autoptr (GError) error = NULL;
+      NovaAction action;
+      g_autoptr (JsonObject) wish = parse (bodies[i], &action, &error);
+
+      g_assert_no_error (error);
+      g_assert_cmpint (action, ==, NOVA_ACTION_REBUILD);
+      g_assert_cmpuint (json_object_get_size (wish), ==, 1);
+      g_assert_cmpstr (json_object_get_string_member (wish, "image"), ==, "i");
+    }
+}
+
 /* {"createImage": {"name": "x", "metadata": {...}}} with @n pairs, keys and values of @length. */
 static char *
 make_metadata (guint n,
@@ -103,6 +128,15 @@ test_refused (void)
     { "{\"createImage\": {\"name\": \"x\", \"metadata\": {\"a=b\": \"c\"}}}", "metadata" },
     { "{\"createImage\": {\"name\": \"x\", \"metadata\": {\"\303\244\": \"c\"}}}", "metadata" },
     { "{\"snapshot\": {\"name\": \"x\", \"image\": \"none\"}}",     "attribute image" },
+    { "{\"rebuild\": {}}",                                          "'imageRef'"    },
+    { "{\"rebuild\": {\"imageRef\": null}}",                        "attribute imageRef" },
+    { "{\"rebuild\": {\"imageRef\": \"\"}}",                        "attribute imageRef" },
+    { "{\"rebuild\": {\"imageRef\": \"i\", \"adminPass\": \"p\"}}",   "'adminPass'"   },
+    { "{\"rebuild\": {\"imageRef\": \"i\", \"personality\": []}}",  "'personality'" },
+    { "{\"rebuild\": {\"imageRef\": \"i\", \"preserve_ephemeral\": true}}",
+      "'preserve_ephemeral'" },
+    { "{\"rebuild\": {\"imageRef\": \"i\", \"disk\": \"d\"}}",        "'disk'"        },
+    { "{\"rebuild\": {\"imageRef\": \"i\", \"metadata\": [1]}}",    "metadata"      },
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (bodies); i++)
@@ -123,6 +157,7 @@ main (int    argc,
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/nova-action/good", test_good);
+  g_test_add_func ("/nova-action/rebuild", test_rebuild);
   g_test_add_func ("/nova-action/limits", test_limits);
   g_test_add_func ("/nova-action/refused", test_refused);
   return g_test_run ();

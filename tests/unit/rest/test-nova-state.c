@@ -111,6 +111,26 @@ test_no_task (void)
   g_assert_null (nova_task_of_operation ("commit", OPERATION_RUNNING, "upload"));
 }
 
+static void
+test_rebuild (void)
+{
+  static const struct { OperationState state; const char *step; } running[] = {
+    { OPERATION_QUEUED, NULL }, { OPERATION_RUNNING, NULL }, { OPERATION_RUNNING, "create-files" },
+    { OPERATION_RUNNING, "upload" }, { OPERATION_RUNNING, "something-new" },
+  };
+  NovaState state = nova_state_of_guest (TRUE, "running");
+
+  for (gsize i = 0; i < G_N_ELEMENTS (running); i++)
+    g_assert_cmpstr (nova_task_of_operation ("restore", running[i].state, running[i].step), ==,
+                     "rebuilding");
+  g_assert_null (nova_task_of_operation ("restore", OPERATION_SUCCEEDED, "create-files"));
+  g_assert_null (nova_task_of_operation ("restore", OPERATION_FAILED, NULL));
+  g_assert_null (nova_task_of_operation ("revert", OPERATION_RUNNING, "create-files"));
+
+  state.task_state = "rebuilding";
+  g_assert_cmpstr (nova_state_to_status (&state), ==, "REBUILD");
+}
+
 int
 main (int    argc,
       char **argv)
@@ -123,5 +143,6 @@ main (int    argc,
   g_test_add_data_func ("/nova-state/tasks-in-order/snapshot", &quick_backup_workflow,
                         test_tasks_in_order);
   g_test_add_func ("/nova-state/no-task", test_no_task);
+  g_test_add_func ("/nova-state/rebuild", test_rebuild);
   return g_test_run ();
 }

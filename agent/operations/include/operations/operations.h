@@ -42,6 +42,38 @@ void           operations_image_async     (Operations *self, Guest *guest, JsonO
 Operation     *operations_image_finish    (Operations *self, GAsyncResult *result,
                                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* Asks for what @kind names: "commit", "stream", "mirror" (each with its "disk"), "delete", "revert"
+ * (with "point"), "shorten", "restore". With "dry_run" nothing is done: the answer is the plan.
+ * Returns the operation, running; or NULL with @plan, for a dry run. */
+void           operations_request_async   (Operations *self, Guest *guest, const char *kind,
+                                           JsonObject *request, const char *idempotency_key,
+                                           GCancellable *cancellable,
+                                           GAsyncReadyCallback callback, gpointer user_data);
+Operation     *operations_request_finish  (Operations *self, GAsyncResult *result, JsonNode **plan,
+                                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Changes a running operation: {"speed": bytes a second, "paused": boolean}. */
+void           operations_control_async   (Operations *self, Operation *operation,
+                                           JsonObject *change, GCancellable *cancellable,
+                                           GAsyncReadyCallback callback, gpointer user_data);
+gboolean       operations_control_finish  (Operations *self, GAsyncResult *result,
+                                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* All layers of a guest's disks with their branches, and the points that live in them, as JSON. */
+void           operations_tree_async      (Operations *self, Guest *guest,
+                                           GCancellable *cancellable,
+                                           GAsyncReadyCallback callback, gpointer user_data);
+JsonNode      *operations_tree_finish     (Operations *self, GAsyncResult *result,
+                                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Takes over a tree that another host has told (operations_tree_async() is the document), with its
+ * files in place: the points become known here. AGENT_ERROR INVALID, CONFLICT; nothing has been
+ * taken over then. */
+void           operations_adopt_tree_async  (Operations *self, Guest *guest, JsonObject *tree,
+                                           GCancellable *cancellable,
+                                           GAsyncReadyCallback callback, gpointer user_data);
+gboolean       operations_adopt_tree_finish (Operations *self, GAsyncResult *result,
+                                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* Returns when the images of a snapshot or full image have their records in the store: the id of the
  * first disk's. An operation that ends before that gives its error. */
 void           operations_await_image_async  (Operations *self, Operation *operation,
@@ -57,8 +89,11 @@ void           operations_disks_async     (Operations *self, Guest *guest,
 JsonNode      *operations_disks_finish    (Operations *self, GAsyncResult *result,
                                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* The points of a guest, oldest first, as JSON. */
-JsonNode      *operations_points          (Operations *self, Guest *guest,
+/* The points of a guest, oldest first, as JSON; also of one that is not attached. */
+void           operations_points_async    (Operations *self, Guest *guest,
+                                           GCancellable *cancellable,
+                                           GAsyncReadyCallback callback, gpointer user_data);
+JsonNode      *operations_points_finish   (Operations *self, GAsyncResult *result,
                                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Lets go of a guest. AGENT_ERROR_CONFLICT while an operation on it is open, which could then never

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Knows what a revert needs of QEMU's block graph: the chain of the layer to go back to, opened
+ * where it is not, the overlay on it, and an end for what nobody uses afterwards. */
+
+#include "revert-steps.h"
+
+#include <core/error.h>
+#include <string.h>
+
+#include "../guest-errors.h"
+#include "../node-batch.h"
+#include "../told.h"
+
+typedef struct
+{
+  Revert *revert;
+  GTask  *step;
+} Call;
+
+static Call *
+call_new (Revert *self, GTask *step)
+{
+  Call *call = g_new0 (Call, 1);
+
+  call->revert = self;
+  call->step = step;
+  return call;
+}
+
+/* Takes @call and @error. */
+static void
+call_finish (Call *call, GError *error)
+{
+  revert_step_over (call->revert, call->step, error);
+  g_free (call);
+}
+
+/* --- open --- */
+
+/* What the commands of a point want to know of a disk. */
+static DiskPlan
+options_of (const RevertDisk *disk)
+{
+  return (DiskPlan) {
+    .detect_zeroes = disk->detect_zeroes,
+    .cache_direct = disk->cache_direct,
+    .cache_no_flush = disk->cache_no_flush,
+  };
+}
+
+/**
+ * revert_add_nodes:
+ * @batch: what will be sent
+ * @disk: a disk whose files are there
+ *
+ * Opens the chain of the layer to go back to, as far as it is not open, the lowest first, and the
+ * overlay on it, under nothing yet.
+ */
+void
+revert_add_nodes (QmpBatch *batch, const RevertDisk *disk)
+{
+  char *below = disk->base_node;
+  DiskPlan overlay = options_of (disk);
+
+  for (guint i = 0; i < disk->opens->len; i++)
+    {
+      const RevertLayer *layer = g_ptr_array_index (disk->opens, i);
+      DiskPlan plan = options_of (disk);
+
+      plan.layer = layer->path;
+      plan.layer_node = layer->node;
+      plan.layer_file_node = layer->file_node;
+      plan.active_format = layer->format;
+      plan.below_node = below;
+      node_batch_add_layer (batch, &plan, "auto");
+      below = layer->node;
+    }
+  overlay.overlay = disk->overlay;
+  overlay.overlay_node = disk->overlay_node;
+  overlay.overlay_file_node = disk->overlay_file_node;
+  node_batch_add_overlay (batch, &overlay, below);
+}
+
+/**
+ * revert_delete_nodes:
+ * @batch: what will be sent
+ * @disk: a disk
+ *
+ * Closes again what revert_add_nodes() has opened, as far as nobody uses it.
+ */
+void
+revert_delete_nodes (QmpBatch *batch, const RevertDisk *disk)
+{
+  node_batch_delete (batch, disk->overlay_node);
+  node_batch_delete (batch, disk->overlay_file_node);
+  for (guint i = disk->opens->len; i > 0; i--)
+    {
+      const RevertLayer *layer = g_ptr_array_index (disk->opens, i - 1);
+
+      node_batch_delete (batch, layer->node);
+      node_batch_delete (batch, layer->file_node);
+    }
+}
+
+static void
+on_opened (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  GError *error = NULL;
+
+  if (qmp_batch_run_finish (QMP_BATCH (source), result, &error))
+    call_finish (user_data, NULL);
+  else
+    call_finish (user_data, error);
+}
+
+void
+revert_open_nodes (GTask *step, gpointer job)
+{
+  Revert *self = job;
+  g_autoptr (QmpBatch) batch = qmp_batch_new ();
+  GError *error = NULL;
+  QmpClient *client = peer_client (&self->peer, &error);
+
+  if (client == NULL)
+    {
+      revert_step_over (self, step, error);
+      return;
+    }
+  for (guint i = 0; i < self->disks->len; i++)
+    revert_add_nodes (batch, g_ptr_array_index (self->disks, i));
+  /* Half a batch is worse than a whole one: a cancel waits for its end. */
+  qmp_batch_run_async (batch, client, GUEST_COMMAND_DEADLINE_MS, NULL, on_opened,
+                       call_new (self, step));
+}
+
+/* --- nothing may have changed meanwhile --- */
+
+static gboolean
+check_disk (const RevertDisk *plan, GPtrArray *disks, GError **error)
+{
+  for (guint i = 0; i < disks->len; i++)
+    {
+      Disk *disk = g_ptr_array_index (disks, i);
+      const Layer *active = disk_get_active (disk);
+
+      if (active != NULL && active->known && strcmp (active->node, plan->active_node) == 0
+          && strcmp (disk->root, plan->root_node) == 0
+          && active->facts.dev == (guint64) plan->from_dev
+          && active->facts.ino == (guint64) plan->from_ino
+          && active->virtual_size == plan->from_size)
+        return TRUE;
+    }
+  agent_set_error (error, AGENT_ERROR_CONFLICT, "try again",
+                   "disk %s is not any more what it was when this was planned: it has another "
+                   "active layer or another size", plan->disk);
+  return FALSE;
+}
+
+static void
+on_looked (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  Call *call = user_data;
+  Revert *self = call->revert;
+  g_autoptr (Inspection) inspection = NULL;
+  GError *error = NULL;
+
+  inspection = inspect_finish (result, &error);
+  if (inspection != NULL && inspection->migrating)
+    error = agent_error_new (AGENT_ERROR_CONFLICT, "wait until the migration has ended",
+                             "the guest is being migrated");
+  for (guint i = 0; inspection != NULL && error == NULL && i < self->disks->len; i++)
+    if (!check_disk (g_ptr_array_index (self->disks, i), inspection->disks, &error))
+      break;
+  /* For who takes this up after a death of ours. Its owner may have paused or resumed it since the
+   * plan was made; or another operation of ours holds it just now. */
+  self->was_running = g_strcmp0 (guest_get_run_state (self->guest), "running") == 0
+                      || engine_is_holding (operations_get_engine (self->operations));
+  call_finish (call, error);
+}
+
+void
+revert_look_again (GTask *step, gpointer job)
+{
+  Revert *self = job;
+  GError *error = NULL;
+
+  if (peer_client (&self->peer, &error) == NULL)
+    revert_step_over (self, step, error);
+  else
+    inspect_async (self->guest, g_task_get_cancellable (step), on_looked, call_new (self, step));
+}
+
+/* --- close --- */
+
+static void
+tell_open (Revert *self, Inspection *inspection)
+{
+  revert_facts_judge (self, inspection->disks, inspection->jobs);
+  for (guint i = 0; i < self->disks->len; i++)
+    {
+      const RevertDisk *disk = g_ptr_array_index (self->disks, i);
+
+      if (self->facts[i].from_open)
+        g_message ("operation %s: QEMU still has %s open in the chain of a disk",
+                   operation_get_id (self->operation), disk->from_name);
+    }
+}
+
+static void
+on_seen (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  Call *call = user_data;
+  g_autoptr (Inspection) inspection = NULL;
+  GError *error = NULL;
+
+  inspection = inspect_finish (result, &error);
+  if (inspection != NULL)
+    tell_open (call->revert, inspection);
+  call_finish (call, error);
+}
+
+static void
+on_closed (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  Call *call = user_data;
+  GError *error = NULL;
+
+  if (qmp_batch_run_finish (QMP_BATCH (source), result, &error))
+    inspect_async (call->revert->guest, NULL, on_seen, call);
+  else
+    call_finish (call, error);
+}
+
+/* QEMU keeps what was opened by blockdev-add; what anybody uses refuses to go. Those that -drive
+ * made have gone by themselves. */
+void
+revert_close_nodes (GTask *step, gpointer job)
+{
+  Revert *self = job;
+  g_autoptr (QmpBatch) batch = qmp_batch_new ();
+  GError *error = NULL;
+  QmpClient *client;
+
+  /* Another process has nothing open of all that. */
+  if (self->switched_us == 0 || self->guest_state != REVERT_GUEST_SAME)
+    {
+      revert_step_over (self, step, NULL);
+      return;
+    }
+  client = guest_require_client (self->guest, &error);
+  if (client == NULL)
+    {
+      revert_step_over (self, step, error);
+      return;
+    }
+  for (guint i = 0; i < self->disks->len; i++)
+    {
+      const RevertDisk *disk = g_ptr_array_index (self->disks, i);
+
+      for (guint j = 0; j < disk->leaves->len; j++)
+        {
+          const RevertLayer *layer = g_ptr_array_index (disk->leaves, j);
+
+          node_batch_delete (batch, layer->node);
+          node_batch_delete (batch, layer->file_node);
+        }
+    }
+  qmp_batch_run_async (batch, client, GUEST_COMMAND_DEADLINE_MS, NULL, on_closed,
+                       call_new (self, step));
+}

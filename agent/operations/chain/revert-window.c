@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Knows how the CPUs are held while disks are moved, what a reset is for, and who may let them run
+ * again. */
+
+#include "revert-steps.h"
+
+#include <core/error.h>
+
+#include "../guest-errors.h"
+#include "../reply.h"
+
+typedef struct
+{
+  Revert *revert;
+  GTask  *step;
+} Call;
+
+static Call *
+call_new (Revert *self, GTask *step)
+{
+  Call *call = g_new0 (Call, 1);
+
+  call->revert = self;
+  call->step = step;
+  return call;
+}
+
+/* Takes @call and @error. */
+static void
+call_finish (Call *call, GError *error)
+{
+  revert_step_over (call->revert, call->step, error);
+  g_free (call);
+}
+
+static void
+on_done (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (JsonNode) reply = NULL;
+  GError *error = NULL;
+
+  reply = qmp_client_execute_finish (QMP_CLIENT (source), result, &error);
+  call_finish (user_data, error);
+}
+
+static void
+on_status_before_stop (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  Call *call = user_data;
+  Revert *self = call->revert;
+  g_autoptr (JsonNode) reply = NULL;
+  GError *error = NULL;
+
+  reply = qmp_client_execute_finish (QMP_CLIENT (source), result, &error);
+  if (reply == NULL)
+    {
+      call_finish (call, error);
+      return;
+    }
+  self->was_running = g_strcmp0 (reply_text (reply, "status"), "running") == 0;
+  self->stopped_us = g_get_monotonic_time ();
+  qmp_client_execute_async (QMP_CLIENT (source), "stop", NULL, GUEST_COMMAND_DEADLINE_MS, NULL,
+                            on_done, call);
+}
+
+/* Its owner may have paused or resumed it meanwhile. Before, another operation of ours may have
+ * held it; QEMU answers after all that it was told before. */
+void
+revert_stop (GTask *step, gpointer job)
+{
+  Revert *self = job;
+  GError *error = NULL;
+  QmpClient *client = peer_client (&self->peer, &error);
+
+  if (client == NULL)
+    revert_step_over (self, step, error);
+  else
+    qmp_client_execute_async (client, "query-status", NULL, GUEST_COMMAND_DEADLINE_MS, NULL,
+                              on_status_before_stop, call_new (self, step));
+}
+
+/* --- the reset --- */
+
+/* One that is "prelaunch" has been reset, and one that runs has been let go on since: we, or the
+ * one that we were before, did both. */
+static void
+on_status_before_reset (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (JsonNode) reply = NULL;
+  GError *error = NULL;
+  const char *status;
+
+  reply = qmp_client_execute_finish (QMP_CLIENT (source), result, &error);
+  status = reply != NULL ? reply_text (reply, "status") : NULL;
+  if (reply == NULL || g_strcmp0 (status, "prelaunch") == 0 || g_strcmp0 (status, "running") == 0)
+    call_finish (user_data, error);
+  else
+    qmp_client_execute_async (QMP_CLIENT (source), "system_reset", NULL, GUEST_COMMAND_DEADLINE_MS,
+                              NULL, on_done, user_data);
+}
+
+/* What the guest remembers is of another disk: it begins anew. */
+void
+revert_reset (GTask *step, gpointer job)
+{
+  Revert *self = job;
+  GError *error = NULL;
+  QmpClient *client;
+
+  /* A guest that has ended, or was started anew, remembers nothing. */
+  if (!self->reset || self->offline || self->guest_state != REVERT_GUEST_SAME
+      || self->switched_us == 0)
+    {
+      revert_step_over (self, step, NULL);
+      return;
+    }
+  client = peer_client (&self->peer, &error);
+  if (client == NULL)
+    revert_step_over (self, step, error);
+  else if (self->must_reset)
+    qmp_client_execute_async (client, "system_reset", NULL, GUEST_COMMAND_DEADLINE_MS, NULL,
+                              on_done, call_new (self, step));
+  else
+    qmp_client_execute_async (client, "query-status", NULL, GUEST_COMMAND_DEADLINE_MS, NULL,
+                              on_status_before_reset, call_new (self, step));
+}
+
+/* --- on again --- */
+
+static void
+on_continued (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  Call *call = user_data;
+  Revert *self = call->revert;
+  g_autoptr (JsonNode) reply = NULL;
+  GError *error = NULL;
+
+  reply = qmp_client_execute_finish (QMP_CLIENT (source), result, &error);
+  self->gone_on = reply != NULL;
+  if (reply != NULL && self->stopped_us != 0)
+    json_object_set_int_member (operation_get_result (self->operation), "frozen_us",
+                                g_get_monotonic_time () - self->stopped_us);
+  call_finish (call, error);
+}
+
+static void
+on_status (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  Call *call = user_data;
+  g_autoptr (JsonNode) reply = NULL;
+  GError *error = NULL;
+  const char *status;
+
+  reply = qmp_client_execute_finish (QMP_CLIENT (source), result, &error);
+  status = reply != NULL ? reply_text (reply, "status") : NULL;
+  if (g_strcmp0 (status, "paused") != 0 && g_strcmp0 (status, "prelaunch") != 0)
+    {
+      call->revert->gone_on = reply != NULL;
+      call_finish (call, error);
+    }
+  else
+    qmp_client_execute_async (QMP_CLIENT (source), "cont", NULL, GUEST_COMMAND_DEADLINE_MS, NULL,
+                              on_continued, call);
+}
+
+/* Half of the disks moved, and not the rest: what the guest wrote now would be missing after a
+ * restart. All moved, and no reset: it would write what it remembers of the disk as it was. */
+static gboolean
+check_whole (Revert *self, GError **error)
+{
+  guint moved = revert_count_moved (self);
+
+  if (self->in_doubt)
+    {
+      agent_set_error (error, AGENT_ERROR_UNAVAILABLE, "it is tried again",
+                       "the guest stays stopped: it is not known which of its disks are moved");
+      return FALSE;
+    }
+  if (self->switched_us != 0 || moved == 0)
+    return TRUE;
+  agent_set_error (error, AGENT_ERROR_UNAVAILABLE, "it is tried again",
+                   "the guest stays stopped: %u of its %u disks are moved", moved,
+                   self->disks->len);
+  return FALSE;
+}
+
+/* Only the very process that the plan was made for was stopped by us, and only if it ran. A guest
+ * that was paused stays paused, or after a reset "prelaunch". */
+void
+revert_cont (GTask *step, gpointer job)
+{
+  Revert *self = job;
+  GError *error = NULL;
+  QmpClient *client;
+
+  if (self->guest_state == REVERT_GUEST_GONE || self->guest_state == REVERT_GUEST_OTHER
+      || !self->was_running)
+    self->gone_on = self->gone_on || self->switched_us != 0 || revert_count_moved (self) == 0;
+  if (self->gone_on)
+    revert_step_over (self, step, NULL);
+  else if (!check_whole (self, &error))
+    revert_step_over (self, step, error);
+  else if ((client = peer_client (&self->peer, &error)) == NULL)
+    revert_step_over (self, step, error);
+  else
+    qmp_client_execute_async (client, "query-status", NULL, GUEST_COMMAND_DEADLINE_MS, NULL,
+                              on_status, call_new (self, step));
+}

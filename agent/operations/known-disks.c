@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Knows the journal's table of disks. */
+
+#include "known-disks.h"
+
+#include <core/error.h>
+
+#include "fields.h"
+
+static void
+known_layer_free (KnownLayer *self)
+{
+  g_free (self->format);
+  g_free (self);
+}
+
+/**
+ * known_disk_free:
+ * @self: (transfer full) (nullable): a disk
+ */
+void
+known_disk_free (KnownDisk *self)
+{
+  if (self == NULL)
+    return;
+  g_free (self->disk);
+  g_free (self->published);
+  g_free (self->path);
+  g_free (self->format);
+  g_strfreev (self->aliases);
+  g_ptr_array_unref (self->layers);
+  g_free (self);
+}
+
+/**
+ * known_disk_format_of:
+ * @self: a disk
+ * @dev: device of a file
+ * @ino: inode of it
+ * @born_ns: when it was born, since 1970; 0 when that is not known
+ *
+ * With a start of the host the device may get another number: then the birth stands in for it.
+ *
+ * Returns: (transfer none) (nullable): the format of that layer; NULL when the disk had no such one
+ */
+const char *
+known_disk_format_of (const KnownDisk *self, guint64 dev, guint64 ino, gint64 born_ns)
+{
+  for (guint i = 0; i < self->layers->len; i++)
+    {
+      const KnownLayer *layer = g_ptr_array_index (self->layers, i);
+
+      gboolean births_known = layer->born_ns != 0 && born_ns != 0;
+
+      if (layer->ino == ino && (births_known ? layer->born_ns == born_ns : layer->dev == dev))
+        return layer->format;
+    }
+  return NULL;
+}
+
+/* --- reading --- */
+
+typedef struct
+{
+  gint64  dev;
+  gint64  ino;
+  gint64  born_ns;
+  char   *format;
+} LayerRow;
+
+static const Field layer_fields[] = {
+  FIELD (LayerRow, dev, FIELD_INT64),
+  FIELD (LayerRow, ino, FIELD_INT64),
+  FIELD (LayerRow, born_ns, FIELD_INT64),
+  FIELD (LayerRow, format, FIELD_STRING),
+  { NULL }
+};
+
+static void
+add_layer (KnownDisk *disk, JsonNode *json)
+{
+  LayerRow row = { 0 };
+  KnownLayer *layer;
+
+  if (!JSON_NODE_HOLDS_OBJECT (json) || !fields_from_json (layer_fields, &row, json, NULL)
+      || row.format == NULL)
+    {
+      g_free (row.format);
+      return;
+    }
+  layer = g_new0 (KnownLayer, 1);
+  layer->dev = (guint64) row.dev;
+  layer->ino = (guint64) row.ino;
+  layer->born_ns = row.born_ns;
+  layer->format = row.format;
+  g_ptr_array_add (disk->layers, layer);
+}
+
+static char **
+read_aliases (JsonNode *json)
+{
+  g_autoptr (GStrvBuilder) aliases = g_strv_builder_new ();
+  JsonArray *array = json != NULL && JSON_NODE_HOLDS_ARRAY (json) ? json_node_get_array (json)
+                                                                  : NULL;
+
+  for (guint i = 0; array != NULL && i < json_array_get_length (array); i++)
+    {
+      JsonNode *alias = json_array_get_element (array, i);
+
+      if (json_node_get_value_type (alias) == G_TYPE_STRING)
+        g_strv_builder_add (aliases, json_node_get_string (alias));
+    }
+  return g_strv_builder_end (aliases);
+}
+
+static void
+on_row (JournalRow *row, gpointer user_data)
+{
+  g_autoptr (JsonNode) aliases = journal_row_json (row, 7);
+  g_autoptr (JsonNode) layers = journal_row_json (row, 5);
+  KnownDisk *disk = g_new0 (KnownDisk, 1);
+  JsonArray *array;
+
+  disk->disk = g_strdup (journal_row_text (row, 0));
+  disk->published = g_strdup (journal_row_text (row, 1));
+  disk->path = g_strdup (journal_row_text (row, 2));
+  disk->format = g_strdup (journal_row_text (row, 3));
+  disk->virtual_size = journal_row_int64 (row, 4);
+  disk->layers = g_ptr_array_new_with_free_func ((GDestroyNotify) known_layer_free);
+  disk->seen_us = journal_row_int64 (row, 6);
+  disk->aliases = read_aliases (aliases);
+  array = layers != NULL && JSON_NODE_HOLDS_ARRAY (layers) ? json_node_get_array (layers) : NULL;
+  for (guint i = 0; array != NULL && i < json_array_get_length (array); i++)
+    add_layer (disk, json_array_get_element (array, i));
+  g_ptr_array_add (user_data, disk);
+}
+
+/**
+ * known_disks_load:
+ * @journal: the journal
+ * @guest: a guest's id
+ * @error: return location: AGENT_ERROR_INTERNAL
+ *
+ * Returns: (transfer full) (element-type KnownDisk): its disks as they were last seen, by name;
+ *   empty when they never were
+ */
+GPtrArray *
+known_disks_load (Journal *journal, const char *guest, GError **error)
+{
+  g_autoptr (GPtrArray) known = g_ptr_array_new_with_free_func ((GDestroyNotify) known_disk_free);
+
+  if (!journal_read (journal, on_row, known, error,
+                     "SELECT disk, published, path, format, virtual_size, layers, seen_us,"
+                     " aliases FROM guest_disks WHERE guest = ? ORDER BY disk", "s", guest))
+    return NULL;
+  return g_steal_pointer (&known);
+}
+
+static const KnownDisk *
+find (GPtrArray *known, const char *name)
+{
+  for (guint i = 0; i < known->len; i++)
+    {
+      const KnownDisk *disk = g_ptr_array_index (known, i);
+
+      if (g_str_equal (disk->disk, name))
+        return disk;
+    }
+  return NULL;
+}
+
+/* --- writing --- */
+
+static gboolean
+is_usable (Disk *disk)
+{
+  const Layer *active = disk_get_active (disk);
+
+  return disk->skipped == NULL && disk->published != NULL && active != NULL
+         && active->path != NULL && active->known;
+}
+
+/* But for those of our nodes, of which each point brings new ones. */
+static char **
+list_aliases (Disk *disk)
+{
+  g_autoptr (GStrvBuilder) aliases = g_strv_builder_new ();
+
+  for (guint i = 0; i < disk->aliases->len; i++)
+    {
+      const char *alias = g_ptr_array_index (disk->aliases, i);
+
+      if (!g_str_has_prefix (alias, "qsnap-"))
+        g_strv_builder_add (aliases, alias);
+    }
+  return g_strv_builder_end (aliases);
+}
+
+static JsonNode *
+aliases_to_json (Disk *disk)
+{
+  g_auto (GStrv) aliases = list_aliases (disk);
+  JsonArray *array = json_array_new ();
+  JsonNode *node = json_node_new (JSON_NODE_ARRAY);
+
+  for (guint i = 0; aliases[i] != NULL; i++)
+    json_array_add_string_element (array, aliases[i]);
+  json_node_take_array (node, array);
+  return node;
+}
+
+static gboolean
+is_same (const KnownDisk *known, Disk *disk)
+{
+  const Layer *active = disk_get_active (disk);
+  g_auto (GStrv) aliases = list_aliases (disk);
+
+  if (!g_strv_equal ((const char *const *) known->aliases, (const char *const *) aliases)
+      || g_strcmp0 (known->published, disk->published) != 0
+      || g_strcmp0 (known->path, active->path) != 0
+      || g_strcmp0 (known->format, active->format) != 0
+      || known->virtual_size != active->virtual_size || known->layers->len != disk->layers->len)
+    return FALSE;
+  for (guint i = 0; i < disk->layers->len; i++)
+    {
+      const Layer *layer = g_ptr_array_index (disk->layers, i);
+      const KnownLayer *row = g_ptr_array_index (known->layers, i);
+
+      if (row->dev != layer->facts.dev || row->ino != layer->facts.ino
+          || row->born_ns != layer->facts.born_ns
+          || g_strcmp0 (row->format, layer->format) != 0)
+        return FALSE;
+    }
+  return TRUE;
+}
+
+static JsonNode *
+layers_to_json (Disk *disk)
+{
+  JsonArray *array = json_array_new ();
+  JsonNode *node = json_node_new (JSON_NODE_ARRAY);
+
+  for (guint i = 0; i < disk->layers->len; i++)
+    {
+      const Layer *layer = g_ptr_array_index (disk->layers, i);
+      LayerRow row = { (gint64) layer->facts.dev, (gint64) layer->facts.ino,
+                       layer->facts.born_ns, layer->format };
+
+      json_array_add_element (array, fields_to_json (layer_fields, &row));
+    }
+  json_node_take_array (node, array);
+  return node;
+}
+
+static gboolean
+save_disk (Journal *journal, const char *guest, Disk *disk, GError **error)
+{
+  const Layer *active = disk_get_active (disk);
+  g_autoptr (JsonNode) layers = layers_to_json (disk);
+  g_autoptr (JsonNode) aliases = aliases_to_json (disk);
+
+  return journal_write (journal, error,
+                        "INSERT OR REPLACE INTO guest_disks (guest, disk, published, path, format,"
+                        " virtual_size, layers, aliases, seen_us)"
+                        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", "sssssijji",
+                        guest, disk->name, disk->published, active->path, active->format,
+                        active->virtual_size, layers, aliases, g_get_real_time ());
+}
+
+static Disk *
+find_present (GPtrArray *disks, const char *name)
+{
+  for (guint i = 0; i < disks->len; i++)
+    {
+      Disk *disk = g_ptr_array_index (disks, i);
+
+      if (g_str_equal (disk->name, name) && is_usable (disk))
+        return disk;
+    }
+  return NULL;
+}
+
+static gboolean
+save_all (Journal *journal, const char *guest, GPtrArray *known, GPtrArray *disks, GError **error)
+{
+  for (guint i = 0; i < disks->len; i++)
+    {
+      Disk *disk = g_ptr_array_index (disks, i);
+      const KnownDisk *row = find (known, disk->name);
+
+      if (is_usable (disk) && (row == NULL || !is_same (row, disk))
+          && !save_disk (journal, guest, disk, error))
+        return FALSE;
+    }
+  for (guint i = 0; i < known->len; i++)
+    {
+      const KnownDisk *row = g_ptr_array_index (known, i);
+
+      if (find_present (disks, row->disk) == NULL
+          && !journal_write (journal, error,
+                             "DELETE FROM guest_disks WHERE guest = ? AND disk = ?", "ss", guest,
+                             row->disk))
+        return FALSE;
+    }
+  return TRUE;
+}
+
+static gboolean
+is_news (GPtrArray *known, GPtrArray *disks)
+{
+  guint usable = 0;
+
+  for (guint i = 0; i < disks->len; i++)
+    {
+      Disk *disk = g_ptr_array_index (disks, i);
+      const KnownDisk *row = find (known, disk->name);
+
+      if (!is_usable (disk))
+        continue;
+      usable++;
+      if (row == NULL || !is_same (row, disk))
+        return TRUE;
+    }
+  /* One that has no disks has none yet. */
+  return usable != 0 && usable != known->len;
+}
+
+/**
+ * known_disks_save:
+ * @journal: the journal
+ * @guest: a guest's id
+ * @disks: (element-type Disk): all its disks, with the facts of their files
+ * @error: return location: AGENT_ERROR_INTERNAL, AGENT_ERROR_NO_SPACE
+ *
+ * Returns: whether they are remembered
+ */
+gboolean
+known_disks_save (Journal *journal, const char *guest, GPtrArray *disks, GError **error)
+{
+  g_autoptr (GPtrArray) known = known_disks_load (journal, guest, error);
+
+  if (known == NULL)
+    return FALSE;
+  if (!is_news (known, disks))
+    return TRUE;
+  if (!journal_begin (journal, error))
+    return FALSE;
+  if (save_all (journal, guest, known, disks, error))
+    return journal_commit (journal, error);
+  journal_rollback (journal);
+  return FALSE;
+}
+
+/* --- names --- */
+
+static gboolean
+leads_to (const char *path, const Layer *layer)
+{
+  FileFacts facts = { 0 };
+
+  return !layer->facts.block_device && !g_file_test (path, G_FILE_TEST_IS_SYMLINK)
+         && files_look (path, &facts, NULL) && facts.dev == layer->facts.dev
+         && facts.ino == layer->facts.ino;
+}
+
+/**
+ * known_disks_name:
+ * @known: (element-type KnownDisk): what is known of a guest
+ * @disks: (element-type Disk): its disks, with the facts of their files
+ *
+ * An active commit moves a guest onto a file that has a name of its own, while the guest goes on
+ * being started from the name that it was always started from: that this leads to the same file
+ * cannot be seen from the file. Blocking.
+ */
+void
+known_disks_name (GPtrArray *known, GPtrArray *disks)
+{
+  for (guint i = 0; i < disks->len; i++)
+    {
+      Disk *disk = g_ptr_array_index (disks, i);
+      const KnownDisk *row = find (known, disk->name);
+
+      if (row == NULL || !is_usable (disk) || g_str_equal (row->published, disk->published)
+          || !leads_to (row->published, disk_get_active (disk)))
+        continue;
+      g_free (disk->published);
+      disk->published = g_strdup (row->published);
+      if (!g_ptr_array_find_with_equal_func (disk->aliases, row->published, g_str_equal, NULL))
+        g_ptr_array_add (disk->aliases, g_strdup (row->published));
+    }
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Knows when a guest's disks are not to be touched: it is on the way to another host, or somebody
+ * else works on them. */
+
+#include "prepare-check.h"
+
+#include <core/error.h>
+
+#include "guest-errors.h"
+
+/**
+ * prepare_check_guest:
+ * @guest: a guest
+ * @error: return location: AGENT_ERROR_UNAVAILABLE, AGENT_ERROR_CONFLICT
+ *
+ * Returns: whether something may be done with its disks, as far as is known without asking it
+ */
+gboolean
+prepare_check_guest (Guest *guest, GError **error)
+{
+  static const char *const not_now[] = {
+    "inmigrate", "finish-migrate", "postmigrate", "save-vm", "restore-vm", "colo", NULL
+  };
+  const char *run_state = guest_get_run_state (guest);
+
+  if (guest_require_client (guest, error) == NULL)
+    return FALSE;
+  if (run_state == NULL || !g_strv_contains (not_now, run_state))
+    return TRUE;
+  /* QEMU itself would say yes to a snapshot while it is inmigrate. */
+  agent_set_error (error, AGENT_ERROR_CONFLICT, "wait until the migration has ended",
+                   "guest %s is in the state \"%s\"", guest_get_id (guest), run_state);
+  return FALSE;
+}
+
+/**
+ * prepare_check_migration:
+ * @guest: a guest
+ * @inspection: how it stands
+ * @error: return location: AGENT_ERROR_CONFLICT
+ *
+ * Returns: whether nobody moves the guest away
+ */
+gboolean
+prepare_check_migration (Guest *guest, const Inspection *inspection, GError **error)
+{
+  if (!inspection->migrating)
+    return TRUE;
+  agent_set_error (error, AGENT_ERROR_CONFLICT, "wait until the migration has ended",
+                   "guest %s is being migrated: what is done to its disks here would be lost there",
+                   guest_get_id (guest));
+  return FALSE;
+}
+
+static void
+add_node_jobs (QmpNode *node, GPtrArray *names)
+{
+  for (guint i = 0; i < node->jobs->len; i++)
+    if (!g_ptr_array_find_with_equal_func (names, g_ptr_array_index (node->jobs, i), g_str_equal,
+                                           NULL))
+      g_ptr_array_add (names, g_ptr_array_index (node->jobs, i));
+}
+
+/**
+ * prepare_jobs_of_disk:
+ * @graph: the block graph of a guest
+ * @disk: one of its disks
+ *
+ * Returns: (transfer container) (element-type utf8): the block jobs that hold a node of its chain
+ */
+GPtrArray *
+prepare_jobs_of_disk (QmpGraph *graph, Disk *disk)
+{
+  GPtrArray *names = g_ptr_array_new ();
+
+  for (guint i = 0; i < disk->layers->len; i++)
+    {
+      const Layer *layer = g_ptr_array_index (disk->layers, i);
+      QmpNode *node = qmp_graph_find_node (graph, layer->node);
+
+      if (node != NULL)
+        add_node_jobs (node, names);
+    }
+  return names;
+}
+
+void
+prepared_claim_clear (PreparedClaim *self)
+{
+  g_clear_object (&self->claim);
+  g_clear_pointer (&self->disks, g_strfreev);
+}
+
+/**
+ * prepare_claim:
+ * @self: (inout): what is claimed; a claim without names of disks, on the whole guest, is narrowed
+ * @operations: the operations
+ * @guest: the guest
+ * @disks: (element-type Disk): the disks that are meant
+ * @id: the operation's id
+ * @error: return location: AGENT_ERROR_CONFLICT names the holder; or other disks are meant now
+ *
+ * Returns: whether they are claimed
+ */
+gboolean
+prepare_claim (PreparedClaim *self, Operations *operations, Guest *guest, GPtrArray *disks,
+               const char *id, GError **error)
+{
+  g_autoptr (GPtrArray) names = g_ptr_array_new ();
+  const char *const *wanted;
+
+  for (guint i = 0; i < disks->len; i++)
+    g_ptr_array_add (names, ((Disk *) g_ptr_array_index (disks, i))->name);
+  g_ptr_array_add (names, NULL);
+  wanted = (const char *const *) names->pdata;
+  if (self->disks != NULL)
+    {
+      if (g_strv_equal ((const char *const *) self->disks, wanted))
+        return TRUE;
+      agent_set_error (error, AGENT_ERROR_CONFLICT, "try again",
+                       "the disks of guest %s changed meanwhile", guest_get_id (guest));
+      return FALSE;
+    }
+  if (self->claim == NULL)
+    self->claim = engine_claim (operations_get_engine (operations), guest_get_id (guest), wanted,
+                                id, error);
+  else
+    claim_narrow (self->claim, wanted);
+  self->disks = g_strdupv ((char **) wanted);
+  return self->claim != NULL;
+}

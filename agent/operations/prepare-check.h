@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <operations/operations.h>
+
+#include "inspect.h"
+
+G_BEGIN_DECLS
+
+/* What every request has to pass before it becomes an operation. */
+
+/* Attached, and in no state in which its disks belong to somebody else too. AGENT_ERROR
+ * UNAVAILABLE, CONFLICT. */
+gboolean   prepare_check_guest     (Guest *guest, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* AGENT_ERROR_CONFLICT while somebody moves it away. */
+gboolean   prepare_check_migration (Guest *guest, const Inspection *inspection,
+                                    GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* The block jobs that hold a node of the disk's chain. (transfer container): of char * */
+GPtrArray *prepare_jobs_of_disk    (QmpGraph *graph, Disk *disk);
+
+/* Disks that are claimed for an operation to be. What the first look saw of them may have changed
+ * until they were. */
+typedef struct
+{
+  Claim  *claim;                /* (nullable) */
+  char  **disks;                /* (nullable): the names of those that it is on */
+} PreparedClaim;
+
+void       prepared_claim_clear    (PreparedClaim *self);
+/* Claims @disks (of Disk) for the operation @id, or, when some are claimed, sees that they are the
+ * same ones. AGENT_ERROR_CONFLICT. */
+gboolean   prepare_claim           (PreparedClaim *self, Operations *operations, Guest *guest,
+                                    GPtrArray *disks, const char *id,
+                                    GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+G_END_DECLS

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Chains are kept short, by themselves or when asked: images go on being incremental."""
+
+import pytest
+
+from support.chains import one_disk
+from support.machine import wait_until
+from support.oracles import compare
+from support.scene import pairs
+
+
+def settle(s, most):
+    """Waits until no chain is longer and nothing runs; the points that have gone meanwhile."""
+    def over():
+        found = s.operations()
+        return all(len(s.disk(f'disk{index}')['layers']) <= most for index in range(len(s.paths))) \
+            and all(each['state'] not in ('queued', 'running') for each in found)
+    wait_until(over, f'the chains have at most {most} layers', 60, interval=0.05)
+    return forget_unlisted(s)
+
+
+def forget_unlisted(s):
+    listed = {point['id'] for point in s.listed()}
+    gone = [kept for kept in s.points.values() if kept.id not in listed]
+    s.forget(gone)
+    return gone
+
+
+def follow(s, operation):
+    s.follow(operation)
+    s.images |= {image['id'] for image in operation['result']['images']}
+
+
+def backup(s, most, **members):
+    """A point that is uploaded, and what follows by itself; the point and its operation.
+
+    What the point shows is what its images hold: they were made before anything was folded.
+    """
+    s.grow()
+    operation = s.daemon.snapshot(s.guest, **members)
+    assert operation['state'] == 'succeeded', operation
+    follow(s, operation)
+    gone = settle(s, most)
+    kept = s.keep(operation['result']['point'])
+    for disk in s.told(kept)['disks']:
+        restored = s.restore(disk['image_id'], s.folder / 'restored')
+        compare(restored, (kept.copies[s.index_of(disk)], 'raw'), s.qemu)
+    s.judge()
+    return kept, operation, gone
+
+
+@pairs('kind, interface, iothread', ('drive', 'virtio', False), ('blockdev', 'scsi', True),
+       ('blockdev', 'virtio', False), ('drive', 'scsi', True), quick=[0, 1])
+def test_by_itself_after_each_upload(qemu, kind, interface, iothread, chains):
+    """base <- 1 <- 2 <- active becomes base <- 1+2 <- active; the next image has 2's as its parent."""
+    with chains(qemu, kind=kind, interface=interface, iothread=iothread,
+                daemon={'daemon.max-chain-length': 3}) as s:
+        parents = {}
+        for number in range(5):
+            kept, operation, gone = backup(s, 3, name=f'point {number}')
+            assert len(gone) == (number >= 2)
+            assert len(operation['result']['images']) == 2, 'something was uploaded again'
+            for disk in s.told(kept)['disks']:
+                properties = s.image(disk['image_id'])['properties']
+                assert properties.get('qsnapd_parent') == parents.get(disk['disk'])
+                parents[disk['disk']] = disk['image_id']
+        assert len(s.images) == 10
+
+
+@pairs('kind', ('blockdev',), ('drive',), quick=[0])
+def test_when_asked(qemu, kind, chains, tmp_path):
+    with chains(qemu, one_disk(tmp_path, qemu), kind=kind) as s:
+        pinned, *_ = backup(s, 9, name='pinned', keep=True)
+        rest = [backup(s, 9, name=str(number))[0] for number in range(3)]
+        s.grow()
+        answer = s.ask_for('shorten', max_chain_length=3, dry_run=True)
+        assert answer.status == 200, answer.body
+        operation = s.work('shorten', max_chain_length=3)
+        forget_unlisted(s)
+        assert s.points.keys() == {pinned.id, rest[-1].id}
+        assert len(s.layers()) == 3
+        s.judge()
+        assert operation['result']['bytes'] == answer.json['bytes']
+        s.refuses(400, 'invalid', 'max_chain_length', words=('shorten',), max_chain_length=-1)
+
+
+@pairs('kind', ('drive',), ('blockdev',), quick=[1])
+def test_points_without_an_image_stay(qemu, kind, chains, tmp_path):
+    """A chain that cannot be as short as it should keeps its points, and says why."""
+    with chains(qemu, one_disk(tmp_path, qemu), kind=kind) as s:
+        s.deepen(5)
+        operation = s.work('shorten', max_chain_length=3)
+        assert len(s.layers()) == 5
+        assert operation['result'].get('shorter'), operation['result']
+        s.judge()
+
+
+@pairs('kind', ('blockdev',), ('drive',), quick=[0])
+def test_of_the_request_alone(qemu, kind, chains, tmp_path):
+    with chains(qemu, one_disk(tmp_path, qemu), kind=kind) as s:
+        for number in range(3):
+            backup(s, 9, name=str(number))
+        assert len(s.layers()) == 4
+        _, _, gone = backup(s, 3, name='and fold', max_chain_length=3)
+        assert [kept.name for kept in gone] == ['1', '2'] and len(s.layers()) == 3
+
+
+@pairs('kind', ('drive',), ('blockdev',), quick=[1])
+def test_a_daemon_that_dies_makes_up_for_it(qemu, kind, chains, tmp_path):
+    with chains(qemu, one_disk(tmp_path, qemu), kind=kind,
+                daemon={'daemon.max-chain-length': 3}) as s:
+        for number in range(2):
+            backup(s, 3, name=str(number))
+        s.grow()
+        operation = s.begin(name='the last')
+        path = f"/v1/operations/{operation['id']}"
+        wait_until(lambda: s.daemon.get(path).json['step'] in ('upload', None), 'it comes to upload',
+                   interval=0.005)
+        s.daemon.kill()
+        s.daemon.start()
+        s.wait_attached()
+        operation = s.daemon.finished(operation)
+        follow(s, operation)
+        settle(s, 3)
+        s.keep(operation['result']['point'])
+        s.judge()
+
+
+@pytest.mark.slow
+@pairs('kind', ('drive',), ('blockdev',))
+def test_a_long_life(qemu, kind, chains):
+    with chains(qemu, kind=kind, daemon={'daemon.max-chain-length': 3}) as s:
+        for number in range(20):
+            backup(s, 3, name=str(number))
