@@ -92,6 +92,8 @@ static const char version_1[] =
 static const char version_2[] =
   "ALTER TABLE points ADD COLUMN"
   "  pinned INTEGER NOT NULL DEFAULT 0 CHECK (pinned IN (0, 1));"    /* never folded away */
+  "ALTER TABLE points ADD COLUMN"
+  "  disk_count INTEGER NOT NULL DEFAULT 0;"    /* when it was taken; 0: not known */
 
   "ALTER TABLE point_disks ADD COLUMN"
   "  born_ns INTEGER NOT NULL DEFAULT 0;"     /* of the file; 0: not known */

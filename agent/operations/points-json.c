@@ -189,6 +189,7 @@ point_to_object (GPtrArray *points, guint index, LayerTree *tree)
   json_object_set_string_member (object, "parent_by", words[by]);
   json_object_set_boolean_member (object, "quiesced", point->quiesced);
   json_object_set_boolean_member (object, "pinned", point->pinned);
+  json_object_set_int_member (object, "disk_count", MAX (point->disk_count, point->disks->len));
   if (point->metadata != NULL)
     json_object_set_member (object, "metadata", json_node_ref (point->metadata));
   else
@@ -309,6 +310,7 @@ point_from_json (JsonNode *json, GError **error)
   self->operation = g_strdup (operation != NULL ? operation : self->id);
   self->quiesced = document_flag (object, "quiesced");
   self->pinned = document_flag (object, "pinned");
+  self->disk_count = (guint) CLAMP (document_number (object, "disk_count"), 0, G_MAXINT);
   self->metadata = json_object_has_member (object, "metadata")
     ? json_object_dup_member (object, "metadata") : NULL;
   if (!document_time (object, "taken", &self->created_us))

@@ -70,10 +70,11 @@ write_point (Journal *journal, const char *guest, const Point *point, GError **e
 {
   if (!journal_write (journal, error,
                       "INSERT OR IGNORE INTO points (id, guest, name, created_us, operation,"
-                      " quiesced, pinned, metadata) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                      "sssisiij", point->id, guest, point->name, point->created_us,
+                      " quiesced, pinned, disk_count, metadata)"
+                      " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                      "sssisiiij", point->id, guest, point->name, point->created_us,
                       point->operation, (gint64) point->quiesced, (gint64) point->pinned,
-                      point->metadata))
+                      (gint64) MAX (point->disk_count, point->disks->len), point->metadata))
     return FALSE;
   for (guint i = 0; i < point->disks->len; i++)
     {
@@ -171,6 +172,7 @@ points_record (Journal *journal, Backup *job, GError **error)
   point->quiesced = job->frozen;
   point->pinned = json_object_get_boolean_member_with_default (request, "keep", FALSE);
   point->metadata = metadata != NULL ? json_node_ref (metadata) : NULL;
+  point->disk_count = job->disks->len;
   for (guint i = 0; i < job->disks->len; i++)
     {
       const DiskPlan *disk = g_ptr_array_index (job->disks, i);
@@ -241,6 +243,7 @@ on_point (JournalRow *row, gpointer user_data)
   point->quiesced = journal_row_int64 (row, 4) != 0;
   point->pinned = journal_row_int64 (row, 5) != 0;
   point->metadata = journal_row_json (row, 6);
+  point->disk_count = (guint) CLAMP (journal_row_int64 (row, 7), 0, G_MAXINT);
   g_ptr_array_add (points->list, point);
   g_hash_table_insert (points->by_id, point->id, point);
 }
@@ -282,8 +285,8 @@ points_list (Journal *journal, const char *guest, GError **error)
   PointList points = { list, by_id };
 
   if (!journal_read (journal, on_point, &points, error,
-                     "SELECT id, name, created_us, operation, quiesced, pinned, metadata"
-                     " FROM points WHERE guest = ? ORDER BY created_us, rowid", "s", guest)
+                     "SELECT id, name, created_us, operation, quiesced, pinned, metadata,"
+                     " disk_count FROM points WHERE guest = ? ORDER BY created_us, rowid", "s", guest)
       || !journal_read (journal, on_disk, by_id, error,
                         "SELECT d.point, d.disk, d.path, d.dev, d.ino, d.virtual_size,"
                         " d.allocated, d.format, d.image_id, d.born_ns FROM point_disks d"

@@ -33,6 +33,7 @@ typedef struct
   char      *operation;
   gboolean   quiesced;
   gboolean   pinned;            /* never folded away to keep chains short */
+  guint      disk_count;        /* when it was taken; it may have lost some since; 0: not known */
   JsonNode  *metadata;          /* (nullable) */
   GPtrArray *disks;             /* of PointDisk */
 } Point;

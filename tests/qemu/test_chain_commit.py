@@ -105,6 +105,8 @@ def test_two_disks_written_in_turn(qemu, kind, named, chains, tmp_path):
         del first.copies[1]
         s.commit('disk1', top=name(s.layers(1)[1]), discard_points=True)
         assert [disk['disk'][-1] for disk in s.told(first)['disks']] == ['0']
+        s.refuses(409, 'conflict', 'lost 1 of its 2 disks', 'disks',
+                  words=('snapshots', first.id, 'revert'))
         del third.copies[0]
         s.commit('disk0', gone=[first], discard_points=True, base=name(s.layers()[0]))
         s.judge()

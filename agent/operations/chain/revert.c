@@ -147,6 +147,13 @@ choose_disks (JsonObject *request, ChainLook *look, GError **error)
         if (!add_disk (chosen, look, point, json_array_get_string_element (array, i), error))
           return NULL;
     }
+  else if (point->disks->len < point->disk_count)
+    {
+      agent_set_error (error, AGENT_ERROR_CONFLICT, "name the disks that are to go back (disks)",
+                       "point %s has lost %u of its %u disks: the others would be of another moment",
+                       point->name, point->disk_count - point->disks->len, point->disk_count);
+      return NULL;
+    }
   else
     for (guint i = 0; i < point->disks->len; i++)
       if (!add_disk (chosen, look, point,
