@@ -4,6 +4,7 @@
 
 #include "ask.h"
 
+#include "options.h"
 #include "output.h"
 
 /**
@@ -30,4 +31,32 @@ ask_and_print (Cli         *cli,
   else
     print (json_node_get_object (answer));
   return TRUE;
+}
+
+/**
+ * ask_of_guest:
+ * @cli: the daemon, and whether there is --json
+ * @command: a command
+ * @arguments: the words behind its name
+ * @rest: of the path, escaped
+ * @print: prints the answer for people
+ * @error: return location
+ *
+ * Returns: whether there was an answer; else a %CLI_ERROR
+ */
+gboolean
+ask_of_guest (Cli            *cli,
+              const Command  *command,
+              char          **arguments,
+              const char     *rest,
+              Printer         print,
+              GError        **error)
+{
+  g_autofree char *path = NULL;
+
+  if (!options_parse (cli, command, NULL, &arguments, error))
+    return FALSE;
+
+  path = client_path ("guests", arguments[0], rest);
+  return ask_and_print (cli, path, print, error);
 }

@@ -39,15 +39,12 @@ commit (Cli            *cli,
     { "base", 0, 0, G_OPTION_ARG_STRING, &base, "What takes the data; else the bottom", "LAYER" },
     { NULL, 0, 0, G_OPTION_ARG_NONE, NULL, NULL, NULL },
   };
-  g_autofree GOptionEntry *entries =
-    chain_options_entries (&options, CHAIN_OPTIONS_JOB | CHAIN_OPTIONS_DEADLINE |
-                           CHAIN_OPTIONS_POINTS, own);
   g_autofree char *rest = NULL;
   JsonObject *request;
 
-  if (!options_parse (cli, command, entries, &arguments, error))
-    return FALSE;
-  request = chain_options_describe (&options, error);
+  request = chain_options_parse (&options, cli, command,
+                                 CHAIN_OPTIONS_JOB | CHAIN_OPTIONS_DEADLINE | CHAIN_OPTIONS_POINTS,
+                                 own, &arguments, error);
   if (request == NULL)
     return FALSE;
   members_set_text (request, "top", top);
@@ -72,14 +69,11 @@ stream (Cli            *cli,
       "What it stands on afterwards; else on nothing", "LAYER" },
     { NULL, 0, 0, G_OPTION_ARG_NONE, NULL, NULL, NULL },
   };
-  g_autofree GOptionEntry *entries =
-    chain_options_entries (&options, CHAIN_OPTIONS_JOB | CHAIN_OPTIONS_POINTS, own);
   g_autofree char *rest = NULL;
   JsonObject *request;
 
-  if (!options_parse (cli, command, entries, &arguments, error))
-    return FALSE;
-  request = chain_options_describe (&options, error);
+  request = chain_options_parse (&options, cli, command,
+                                 CHAIN_OPTIONS_JOB | CHAIN_OPTIONS_POINTS, own, &arguments, error);
   if (request == NULL)
     return FALSE;
   members_set_text (request, "into", into);
@@ -215,15 +209,12 @@ mirror (Cli            *cli,
       "Its next start may have to be told another format", NULL },
     { NULL, 0, 0, G_OPTION_ARG_NONE, NULL, NULL, NULL },
   };
-  g_autofree GOptionEntry *entries =
-    chain_options_entries (&options, CHAIN_OPTIONS_JOB | CHAIN_OPTIONS_DEADLINE |
-                           CHAIN_OPTIONS_CANCEL, own);
   g_autoptr (JsonObject) request = NULL;
   g_autofree char *rest = NULL;
 
-  if (!options_parse (cli, command, entries, &arguments, error))
-    return FALSE;
-  request = chain_options_describe (&options, error);
+  request = chain_options_parse (&options, cli, command,
+                                 CHAIN_OPTIONS_JOB | CHAIN_OPTIONS_DEADLINE | CHAIN_OPTIONS_CANCEL,
+                                 own, &arguments, error);
   if (request == NULL || !set_target (request, arguments[2], error))
     return FALSE;
   describe_mirror (&mirrors, request);
@@ -247,14 +238,11 @@ shorten (Cli            *cli,
       "Layers that a chain may have; else as the configuration says", "LAYERS" },
     { NULL, 0, 0, G_OPTION_ARG_NONE, NULL, NULL, NULL },
   };
-  g_autofree GOptionEntry *entries =
-    chain_options_entries (&options, CHAIN_OPTIONS_DISKS | CHAIN_OPTIONS_JOB |
-                           CHAIN_OPTIONS_DEADLINE, own);
   g_autoptr (JsonObject) request = NULL;
 
-  if (!options_parse (cli, command, entries, &arguments, error))
-    return FALSE;
-  request = chain_options_describe (&options, error);
+  request = chain_options_parse (&options, cli, command,
+                                 CHAIN_OPTIONS_DISKS | CHAIN_OPTIONS_JOB | CHAIN_OPTIONS_DEADLINE,
+                                 own, &arguments, error);
   if (request == NULL ||
       !members_set_count (request, "max_chain_length", "--max-chain-length", length, "a number",
                           error))

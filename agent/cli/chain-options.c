@@ -7,6 +7,7 @@
 
 #include "error.h"
 #include "members.h"
+#include "options.h"
 #include "output.h"
 #include "report.h"
 #include "wait.h"
@@ -28,18 +29,11 @@ chain_options_clear (ChainOptions *self)
   g_free (self->idempotency_key);
 }
 
-/**
- * chain_options_entries:
- * @self: where the options go; must outlive the entries
- * @flags: which of them there are; those about waiting always are
- * @more: the command's own, ended by one without a name
- *
- * Returns: (transfer full): all entries, ended likewise; g_free() them
- */
-GOptionEntry *
-chain_options_entries (ChainOptions       *self,
-                       ChainOptionsFlags   flags,
-                       const GOptionEntry *more)
+/* (transfer full): @more, and those that @flags name; they go into @self. */
+static GOptionEntry *
+list_entries (ChainOptions       *self,
+              ChainOptionsFlags   flags,
+              const GOptionEntry *more)
 {
   const GOptionEntry disks[] = {
     { "disk", 'd', 0, G_OPTION_ARG_STRING_ARRAY, &self->disks, "This disk (repeatable)", "DISK" },
@@ -87,7 +81,7 @@ chain_options_entries (ChainOptions       *self,
   };
   g_autoptr (GArray) all = g_array_new (TRUE, FALSE, sizeof (GOptionEntry));
 
-  for (; more->long_name != NULL; more++)
+  for (; more != NULL && more->long_name != NULL; more++)
     g_array_append_val (all, *more);
   for (gsize i = 0; i < G_N_ELEMENTS (groups); i++)
     if (groups[i].wanted)
@@ -95,16 +89,9 @@ chain_options_entries (ChainOptions       *self,
   return (GOptionEntry *) (gpointer) g_array_free (g_steal_pointer (&all), FALSE);
 }
 
-/**
- * chain_options_describe:
- * @self: the options
- * @error: return location
- *
- * Returns: (transfer full): the request; on failure %NULL with %CLI_ERROR_USAGE
- */
-JsonObject *
-chain_options_describe (const ChainOptions  *self,
-                        GError             **error)
+static JsonObject *
+describe (const ChainOptions  *self,
+          GError             **error)
 {
   g_autoptr (JsonObject) object = json_object_new ();
 
@@ -123,6 +110,35 @@ chain_options_describe (const ChainOptions  *self,
   if (self->no_reset)
     json_object_set_boolean_member (object, "reset", FALSE);
   return g_steal_pointer (&object);
+}
+
+/**
+ * chain_options_parse:
+ * @self: where the options go
+ * @cli: the daemon
+ * @command: the command
+ * @flags: which options there are; those about waiting always are
+ * @more: (nullable): the command's own, ended by one without a name
+ * @arguments: (inout): the words behind the command's name; those that are no options are left
+ * @error: return location
+ *
+ * Returns: (transfer full): the request as far as @self says it; on failure %NULL with
+ *   %CLI_ERROR_USAGE
+ */
+JsonObject *
+chain_options_parse (ChainOptions         *self,
+                     Cli                  *cli,
+                     const Command        *command,
+                     ChainOptionsFlags     flags,
+                     const GOptionEntry   *more,
+                     char               ***arguments,
+                     GError              **error)
+{
+  g_autofree GOptionEntry *entries = list_entries (self, flags, more);
+
+  if (!options_parse (cli, command, entries, arguments, error))
+    return NULL;
+  return describe (self, error);
 }
 
 /**

@@ -34,22 +34,20 @@ typedef enum
   CHAIN_OPTIONS_SWITCH   = 1 << 5,      /* --no-reset, --discard, --name */
 } ChainOptionsFlags;
 
-void          chain_options_clear    (ChainOptions *self);
+void        chain_options_clear (ChainOptions *self);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (ChainOptions, chain_options_clear)
 
-/* For options_parse(): those of @self that @flags name, with @more of the command's own before
- * them. */
-GOptionEntry *chain_options_entries  (ChainOptions *self, ChainOptionsFlags flags,
-                                      const GOptionEntry *more);
-
-/* The request that was asked for so far. CLI_ERROR_USAGE. */
-JsonObject   *chain_options_describe (const ChainOptions *self,
-                                      GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Reads the command's options: those of @self that @flags name, and before them @more (nullable) of
+ * its own. @arguments: (inout): what is left. The request that was asked for so far.
+ * CLI_ERROR_USAGE. */
+JsonObject *chain_options_parse (ChainOptions *self, Cli *cli, const Command *command,
+                                 ChainOptionsFlags flags, const GOptionEntry *more,
+                                 char ***arguments, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Asks for @request (transfer full) at "/v1/guests/GUEST/@rest", sees it through to its end, or to
  * its beginning, and prints what was done; for a dry run, what would be done. */
-gboolean      chain_options_ask      (const ChainOptions *self, Cli *cli, const char *method,
-                                      const char *guest, const char *rest, JsonObject *request,
-                                      GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean    chain_options_ask   (const ChainOptions *self, Cli *cli, const char *method,
+                                 const char *guest, const char *rest, JsonObject *request,
+                                 GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 G_END_DECLS

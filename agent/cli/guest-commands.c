@@ -3,12 +3,12 @@
 /* Knows the commands about guests. */
 
 #include "ask.h"
+#include "chain.h"
 #include "fields.h"
 #include "members.h"
 #include "options.h"
 #include "output.h"
 #include "table.h"
-#include "tree.h"
 
 #include <string.h>
 
@@ -159,7 +159,7 @@ print_disks (JsonObject *answer)
   JsonArray *list = field_array (answer, "disks");
 
   for (guint i = 0; i < array_length (list); i++)
-    tree_print_disk (array_object (list, i));
+    chain_print_disk (array_object (list, i));
 }
 
 static gboolean
@@ -168,13 +168,7 @@ disks (Cli            *cli,
        char          **arguments,
        GError        **error)
 {
-  g_autofree char *path = NULL;
-
-  if (!options_parse (cli, command, NULL, &arguments, error))
-    return FALSE;
-
-  path = client_path ("guests", arguments[0], "disks");
-  return ask_and_print (cli, path, print_disks, error);
+  return ask_of_guest (cli, command, arguments, "disks", print_disks, error);
 }
 
 const Command guest_commands[] = {

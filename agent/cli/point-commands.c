@@ -236,13 +236,7 @@ snapshots (Cli            *cli,
            char          **arguments,
            GError        **error)
 {
-  g_autofree char *path = NULL;
-
-  if (!options_parse (cli, command, NULL, &arguments, error))
-    return FALSE;
-
-  path = client_path ("guests", arguments[0], "snapshots");
-  return ask_and_print (cli, path, print_points, error);
+  return ask_of_guest (cli, command, arguments, "snapshots", print_points, error);
 }
 
 const Command point_commands[] = {

@@ -6,17 +6,13 @@
 #include "chain-options.h"
 #include "error.h"
 #include "fields.h"
-#include "layers.h"
 #include "members.h"
 #include "options.h"
 #include "output.h"
 #include "text.h"
+#include "tree.h"
 
 #include <unistd.h>
-
-static const GOptionEntry no_more[] = {
-  { NULL, 0, 0, G_OPTION_ARG_NONE, NULL, NULL, NULL },
-};
 
 /* --- tree --- */
 
@@ -26,8 +22,8 @@ print_disk (JsonObject *tree,
 {
   const char *published = field_text (disk, "published");
   g_autofree char *name = text_escape (field_text (disk, "disk"));
-  g_autofree char *lines = layers_draw (disk, field_array (tree, "points"),
-                                        text_columns (STDOUT_FILENO), text_is_utf8 ());
+  g_autofree char *lines = tree_draw (disk, field_array (tree, "points"),
+                                      text_columns (STDOUT_FILENO), text_is_utf8 ());
 
   g_print ("%s", name);
   if (published != NULL)
@@ -61,13 +57,7 @@ tree (Cli            *cli,
       char          **arguments,
       GError        **error)
 {
-  g_autofree char *path = NULL;
-
-  if (!options_parse (cli, command, NULL, &arguments, error))
-    return FALSE;
-
-  path = client_path ("guests", arguments[0], "tree");
-  return ask_and_print (cli, path, print_tree, error);
+  return ask_of_guest (cli, command, arguments, "tree", print_tree, error);
 }
 
 /* --- adopt --- */
@@ -138,15 +128,12 @@ delete (Cli            *cli,
         GError        **error)
 {
   g_auto (ChainOptions) options = { 0 };
-  g_autofree GOptionEntry *entries =
-    chain_options_entries (&options, CHAIN_OPTIONS_DISKS | CHAIN_OPTIONS_JOB |
-                           CHAIN_OPTIONS_DEADLINE, no_more);
   g_autofree char *rest = NULL;
   JsonObject *request;
 
-  if (!options_parse (cli, command, entries, &arguments, error))
-    return FALSE;
-  request = chain_options_describe (&options, error);
+  request = chain_options_parse (&options, cli, command,
+                                 CHAIN_OPTIONS_DISKS | CHAIN_OPTIONS_JOB | CHAIN_OPTIONS_DEADLINE,
+                                 NULL, &arguments, error);
   if (request == NULL)
     return FALSE;
   rest = point_path (arguments[1], NULL);
@@ -162,14 +149,12 @@ revert (Cli            *cli,
         GError        **error)
 {
   g_auto (ChainOptions) options = { 0 };
-  g_autofree GOptionEntry *entries =
-    chain_options_entries (&options, CHAIN_OPTIONS_DISKS | CHAIN_OPTIONS_SWITCH, no_more);
   g_autofree char *rest = NULL;
   JsonObject *request;
 
-  if (!options_parse (cli, command, entries, &arguments, error))
-    return FALSE;
-  request = chain_options_describe (&options, error);
+  request = chain_options_parse (&options, cli, command,
+                                 CHAIN_OPTIONS_DISKS | CHAIN_OPTIONS_SWITCH,
+                                 NULL, &arguments, error);
   if (request == NULL)
     return FALSE;
   rest = point_path (arguments[1], "/revert");
@@ -188,12 +173,10 @@ restore (Cli            *cli,
     { "disk", 'd', 0, G_OPTION_ARG_STRING, &disk, "This disk, instead of the first", "DISK" },
     { NULL, 0, 0, G_OPTION_ARG_NONE, NULL, NULL, NULL },
   };
-  g_autofree GOptionEntry *entries = chain_options_entries (&options, CHAIN_OPTIONS_SWITCH, own);
   JsonObject *request;
 
-  if (!options_parse (cli, command, entries, &arguments, error))
-    return FALSE;
-  request = chain_options_describe (&options, error);
+  request = chain_options_parse (&options, cli, command,
+                                 CHAIN_OPTIONS_SWITCH, own, &arguments, error);
   if (request == NULL)
     return FALSE;
   members_set_text (request, "image", arguments[1]);

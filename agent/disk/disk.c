@@ -96,6 +96,34 @@ disk_get_active (Disk *disk)
 }
 
 /**
+ * disk_layer_from_base:
+ * @disk: a disk
+ * @index: below the number of its layers; 0 is the base
+ *
+ * Returns: (transfer none): the layer
+ */
+Layer *
+disk_layer_from_base (Disk  *disk,
+                      guint  index)
+{
+  return g_ptr_array_index (disk->layers, disk->layers->len - 1 - index);
+}
+
+/**
+ * layer_is_plain:
+ * @layer: a layer
+ *
+ * Returns: whether it is a qcow2 or raw file, or block device, with nothing beside it that its data
+ *   is in or is encrypted by
+ */
+gboolean
+layer_is_plain (const Layer *layer)
+{
+  return layer->path != NULL && layer->known && !layer->encrypted && !layer->has_data_file
+         && (g_strcmp0 (layer->format, "qcow2") == 0 || g_strcmp0 (layer->format, "raw") == 0);
+}
+
+/**
  * disks_find:
  * @disks: (element-type Disk): a guest's disks
  * @alias: what somebody calls one of them

@@ -118,6 +118,31 @@ take_locks (int          fd,
   return FALSE;
 }
 
+/* @type: S_IFREG or S_IFBLK */
+static int
+claim (const char  *path,
+       int          flags,
+       mode_t       type,
+       guint64      dev,
+       guint64      ino,
+       GError     **error)
+{
+  struct stat st;
+  int fd = open (path, O_RDWR | O_CLOEXEC | O_NONBLOCK | flags);
+
+  if (fd < 0 || fstat (fd, &st) != 0)
+    files_set_error (error, errno, path, "cannot be opened");
+  else if ((st.st_mode & S_IFMT) != type || st.st_dev != dev || st.st_ino != ino)
+    files_set_other (error, path, dev, ino, &st);
+  else if (take_locks (fd, path, error))
+    return fd;
+
+  if (fd >= 0)
+    close (fd);
+
+  return -1;
+}
+
 /**
  * files_claim_device:
  * @path: a block device; symbolic links are followed
@@ -139,20 +164,7 @@ files_claim_device (const char  *path,
                     guint64      ino,
                     GError     **error)
 {
-  struct stat st;
-  int fd = open (path, O_RDWR | O_EXCL | O_CLOEXEC | O_NONBLOCK);
-
-  if (fd < 0 || fstat (fd, &st) != 0)
-    files_set_error (error, errno, path, "cannot be opened");
-  else if (!S_ISBLK (st.st_mode) || st.st_dev != dev || st.st_ino != ino)
-    files_set_other (error, path, dev, ino, &st);
-  else if (take_locks (fd, path, error))
-    return fd;
-
-  if (fd >= 0)
-    close (fd);
-
-  return -1;
+  return claim (path, O_EXCL, S_IFBLK, dev, ino, error);
 }
 
 /**
@@ -175,20 +187,7 @@ files_claim (const char  *path,
              guint64      ino,
              GError     **error)
 {
-  struct stat st;
-  int fd = open (path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-
-  if (fd < 0 || fstat (fd, &st) != 0)
-    files_set_error (error, errno, path, "cannot be opened");
-  else if (!files_is (&st, dev, ino))
-    files_set_other (error, path, dev, ino, &st);
-  else if (take_locks (fd, path, error))
-    return fd;
-
-  if (fd >= 0)
-    close (fd);
-
-  return -1;
+  return claim (path, O_NOFOLLOW, S_IFREG, dev, ino, error);
 }
 
 static gboolean

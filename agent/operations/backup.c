@@ -100,17 +100,6 @@ backup_save_plan (const Backup *self, JsonObject *plan)
   pivot_set_save (&self->pivots, plan);
 }
 
-static JsonArray *
-plan_array (JsonObject *plan, const char *member, GError **error)
-{
-  JsonNode *node = json_object_get_member (plan, member);
-
-  if (node != NULL && JSON_NODE_HOLDS_ARRAY (node))
-    return json_node_get_array (node);
-  agent_set_error (error, AGENT_ERROR_INTERNAL, NULL, "the journal's plan lacks \"%s\"", member);
-  return NULL;
-}
-
 /**
  * backup_load_plan:
  * @self: a job without a plan
@@ -123,9 +112,9 @@ gboolean
 backup_load_plan (Backup *self, JsonObject *plan, GError **error)
 {
   JsonNode *snapshot = json_object_get_member (plan, "snapshot");
-  JsonArray *disks = plan_array (plan, "disks", error);
-  JsonArray *uploads = disks != NULL ? plan_array (plan, "uploads", error) : NULL;
-  JsonArray *jobs = uploads != NULL ? plan_array (plan, "jobs", error) : NULL;
+  JsonArray *disks = fields_get_array (plan, "disks", error);
+  JsonArray *uploads = disks != NULL ? fields_get_array (plan, "uploads", error) : NULL;
+  JsonArray *jobs = uploads != NULL ? fields_get_array (plan, "jobs", error) : NULL;
   g_autoptr (GStrvBuilder) names = g_strv_builder_new ();
 
   if (jobs == NULL)

@@ -116,3 +116,22 @@ fields_from_json (const Field *fields, gpointer base, JsonNode *json, GError **e
     }
   return TRUE;
 }
+
+/**
+ * fields_get_array:
+ * @plan: what the journal holds
+ * @member: a member that is to be there
+ * @error: return location: AGENT_ERROR_INTERNAL when it is not, or is no list
+ *
+ * Returns: (transfer none): the list
+ */
+JsonArray *
+fields_get_array (JsonObject *plan, const char *member, GError **error)
+{
+  JsonNode *node = json_object_get_member (plan, member);
+
+  if (node != NULL && JSON_NODE_HOLDS_ARRAY (node))
+    return json_node_get_array (node);
+  agent_set_error (error, AGENT_ERROR_INTERNAL, NULL, "the journal's plan lacks \"%s\"", member);
+  return NULL;
+}

@@ -29,5 +29,8 @@ JsonNode *fields_to_json   (const Field *fields, gconstpointer base) G_GNUC_WARN
  * AGENT_ERROR_INTERNAL names the one that is wrong. */
 gboolean  fields_from_json (const Field *fields, gpointer base, JsonNode *json,
                             GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* The list @member of a plan; AGENT_ERROR_INTERNAL where there is none. (transfer none) */
+JsonArray *fields_get_array (JsonObject *plan, const char *member,
+                             GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 G_END_DECLS

@@ -88,10 +88,14 @@ on_inspected (GObject *source, GAsyncResult *result, gpointer user_data)
   GError *error = NULL;
 
   self->inspection = inspect_finish (result, &error);
-  if (self->inspection != NULL)
-    self->known = known_disks_load (operations_get_journal (self->operations),
+  if (self->inspection == NULL)
+    {
+      g_task_return_error (task, error);
+      return;
+    }
+  self->known = known_disks_load (operations_get_journal (self->operations),
                                     guest_get_id (self->guest), &error);
-  if (error != NULL)
+  if (self->known == NULL)
     {
       g_task_return_error (task, error);
       return;

@@ -87,21 +87,28 @@ ending_failed (GTask *step, GError *error)
   g_object_unref (step);
 }
 
+/* FALSE, and @step is over, when QEMU could not be reached. That it refuses is no failure: one that
+ * dismisses itself has gone already, and one that has ended by now, or is ending, is awaited. */
+static gboolean
+has_answered (GTask *step, QmpClient *client, GAsyncResult *result)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (JsonNode) reply = qmp_client_execute_finish (client, result, &error);
+
+  if (reply != NULL || guest_error_is_refusal (error))
+    return TRUE;
+  ending_failed (step, g_steal_pointer (&error));
+  return FALSE;
+}
+
 static void
 on_dismissed (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   GTask *step = user_data;
   Ending *self = g_task_get_task_data (step);
-  g_autoptr (JsonNode) reply = NULL;
-  g_autoptr (GError) error = NULL;
 
-  /* One that dismisses itself has gone already. */
-  reply = qmp_client_execute_finish (QMP_CLIENT (source), result, &error);
-  if (reply == NULL && !guest_error_is_refusal (error))
-    {
-      ending_failed (step, g_steal_pointer (&error));
-      return;
-    }
+  if (!has_answered (step, QMP_CLIENT (source), result))
+    return;
   self->next++;
   end_next (step);
 }
@@ -136,14 +143,8 @@ on_cancelled (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   GTask *step = user_data;
   Ending *self = g_task_get_task_data (step);
-  g_autoptr (JsonNode) reply = NULL;
-  g_autoptr (GError) error = NULL;
 
-  /* Refused when it has ended by now, or is ending: the await tells. */
-  reply = qmp_client_execute_finish (QMP_CLIENT (source), result, &error);
-  if (reply == NULL && !guest_error_is_refusal (error))
-    ending_failed (step, g_steal_pointer (&error));
-  else
+  if (has_answered (step, QMP_CLIENT (source), result))
     qmp_job_await_async (self->watched, QMP_JOB_CONCLUDED, END_DEADLINE_MS, NULL, on_concluded,
                          step);
 }

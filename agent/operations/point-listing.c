@@ -106,7 +106,7 @@ operations_points_async (Operations *self, Guest *guest, GCancellable *cancellab
   listing->points = points_list (journal, guest_get_id (guest), &error);
   if (listing->points != NULL)
     listing->remembered = known_disks_load (journal, guest_get_id (guest), &error);
-  if (listing->remembered == NULL)
+  if (listing->points == NULL || listing->remembered == NULL)
     g_task_return_error (task, error);
   else if (listing->points->len == 0)
     g_task_return_pointer (task, points_to_json (listing->points, listing->tree),

@@ -360,6 +360,40 @@ point_disk_is_in (const PointDisk *self, const char *path, const FileFacts *fact
 }
 
 /**
+ * point_is_in:
+ * @self: a point
+ * @path: (nullable): a layer's path
+ * @facts: the layer's file
+ *
+ * Returns: whether one of its disks lives in that layer
+ */
+gboolean
+point_is_in (const Point *self, const char *path, const FileFacts *facts)
+{
+  for (guint i = 0; i < self->disks->len; i++)
+    if (point_disk_is_in (g_ptr_array_index (self->disks, i), path, facts))
+      return TRUE;
+  return FALSE;
+}
+
+/**
+ * points_find_in:
+ * @points: (element-type Point): points
+ * @path: (nullable): a layer's path
+ * @facts: the layer's file
+ *
+ * Returns: (nullable) (transfer none): the first of the points that live in that layer
+ */
+Point *
+points_find_in (GPtrArray *points, const char *path, const FileFacts *facts)
+{
+  for (guint i = 0; i < points->len; i++)
+    if (point_is_in (g_ptr_array_index (points, i), path, facts))
+      return g_ptr_array_index (points, i);
+  return NULL;
+}
+
+/**
  * point_disk_meet:
  * @self: where a point lives
  * @path: (nullable): a file's path

@@ -62,6 +62,10 @@ GPtrArray *points_list         (Journal *journal, const char *guest,
 Point     *points_find         (GPtrArray *points, const char *name, GError **error);
 /* Whether the point of a disk lives in this layer. */
 gboolean   point_disk_is_in    (const PointDisk *self, const char *path, const FileFacts *facts);
+/* Whether the point lives there, of whichever disk. */
+gboolean   point_is_in         (const Point *self, const char *path, const FileFacts *facts);
+/* Of those of @points that live there the first one; NULL: none does. (transfer none) */
+Point     *points_find_in      (GPtrArray *points, const char *path, const FileFacts *facts);
 /* Brings it up to a file as it is now: from then on @dev and @ino are of no file but its own; an
  * @ino of 0: that is gone. */
 void       point_disk_meet     (PointDisk *self, const char *path, const FileFacts *facts);

@@ -63,6 +63,34 @@ add_node_jobs (QmpNode *node, GPtrArray *names)
 }
 
 /**
+ * prepare_check_idle:
+ * @operations: the operations
+ * @guest: a guest
+ * @error: return location: AGENT_ERROR_CONFLICT
+ *
+ * Returns: whether no operation works on it
+ */
+gboolean
+prepare_check_idle (Operations *operations, Guest *guest, GError **error)
+{
+  g_autoptr (GPtrArray) list = engine_list (operations_get_engine (operations),
+                                            guest_get_id (guest));
+
+  for (guint i = 0; i < list->len; i++)
+    {
+      Operation *operation = g_ptr_array_index (list, i);
+
+      if (operation_is_finished (operation))
+        continue;
+      agent_set_error (error, AGENT_ERROR_CONFLICT, "wait for it, or cancel it first",
+                       "operation %s works on guest %s", operation_get_id (operation),
+                       guest_get_id (guest));
+      return FALSE;
+    }
+  return TRUE;
+}
+
+/**
  * prepare_jobs_of_disk:
  * @graph: the block graph of a guest
  * @disk: one of its disks

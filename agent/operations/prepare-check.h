@@ -15,6 +15,9 @@ gboolean   prepare_check_guest     (Guest *guest, GError **error) G_GNUC_WARN_UN
 /* AGENT_ERROR_CONFLICT while somebody moves it away. */
 gboolean   prepare_check_migration (Guest *guest, const Inspection *inspection,
                                     GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* AGENT_ERROR_CONFLICT names an operation that works on the guest. */
+gboolean   prepare_check_idle      (Operations *operations, Guest *guest,
+                                    GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* The block jobs that hold a node of the disk's chain. (transfer container): of char * */
 GPtrArray *prepare_jobs_of_disk    (QmpGraph *graph, Disk *disk);
 

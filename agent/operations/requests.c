@@ -4,9 +4,8 @@
 
 #include <operations/operations.h>
 
-#include <core/error.h>
-
 #include "known-disks.h"
+#include "prepare-check.h"
 #include "snapshot.h"
 
 /**
@@ -147,18 +146,6 @@ operations_disks_finish (Operations *self, GAsyncResult *result, GError **error)
 gboolean
 operations_detach (Operations *self, Guest *guest, GError **error)
 {
-  g_autoptr (GPtrArray) list = engine_list (operations_get_engine (self), guest_get_id (guest));
-
-  for (guint i = 0; i < list->len; i++)
-    {
-      Operation *operation = g_ptr_array_index (list, i);
-
-      if (operation_is_finished (operation))
-        continue;
-      agent_set_error (error, AGENT_ERROR_CONFLICT, "wait for it, or cancel it first",
-                       "operation %s works on guest %s", operation_get_id (operation),
-                       guest_get_id (guest));
-      return FALSE;
-    }
-  return guest_registry_detach (operations_get_guests (self), guest, error);
+  return prepare_check_idle (self, guest, error)
+         && guest_registry_detach (operations_get_guests (self), guest, error);
 }

@@ -8,6 +8,7 @@
 
 #include "document.h"
 #include "image-records.h"
+#include "prepare-check.h"
 #include "tree-check.h"
 
 typedef struct
@@ -52,26 +53,6 @@ take_point (Journal *journal, const char *guest, const Point *point, GError **er
   return FALSE;
 }
 
-/* An operation that is under way may be moving what is told here. */
-static gboolean
-check_idle (Operations *self, Guest *guest, GError **error)
-{
-  g_autoptr (GPtrArray) list = engine_list (operations_get_engine (self), guest_get_id (guest));
-
-  for (guint i = 0; i < list->len; i++)
-    {
-      Operation *operation = g_ptr_array_index (list, i);
-
-      if (operation_is_finished (operation))
-        continue;
-      agent_set_error (error, AGENT_ERROR_CONFLICT, "wait for it, or cancel it first",
-                       "operation %s works on guest %s", operation_get_id (operation),
-                       guest_get_id (guest));
-      return FALSE;
-    }
-  return TRUE;
-}
-
 static gboolean
 write_all (Journal *journal, const Takeover *takeover, GError **error)
 {
@@ -102,7 +83,8 @@ take_over (Operations *self, const Takeover *takeover, GError **error)
 {
   Journal *journal = operations_get_journal (self);
 
-  if (!check_idle (self, takeover->guest, error) || !journal_begin (journal, error))
+  /* An operation that is under way may be moving what is told here. */
+  if (!prepare_check_idle (self, takeover->guest, error) || !journal_begin (journal, error))
     return FALSE;
   if (write_all (journal, takeover, error))
     return journal_commit (journal, error);

@@ -22,7 +22,7 @@ import tempfile
 import time
 import uuid
 
-from common import Agent, longest_gap, row, ticks_per_ms, writes
+from common import Agent, io_of, longest_gap, row, ticks_per_ms, writes
 from support import Machine, qemus
 from support.glance import Glance
 
@@ -88,9 +88,8 @@ class Usage:
         self.qemu = self._of_qemu()
 
     def _of_qemu(self):
-        lines = pathlib.Path(f'/proc/{self.vm.pid}/io').read_text().splitlines()
-        values = dict(line.split(': ') for line in lines)
-        return int(values['read_bytes']) / MIB, int(values['write_bytes']) / MIB
+        values = io_of(self.vm)
+        return values['read_bytes'] / MIB, values['write_bytes'] / MIB
 
     def add(self, usage):
         self.read += usage.ru_inblock / 2048

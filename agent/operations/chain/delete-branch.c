@@ -47,7 +47,7 @@ is_fixed (Deletion *self, Disk *disk, const ImageLink *link)
 static gboolean
 holds_point (Deletion *self, const ImageLink *link)
 {
-  return keep_point_in (self->keep, link->path, &link->facts) != NULL;
+  return points_find_in (self->keep, link->path, &link->facts) != NULL;
 }
 
 static gboolean
@@ -229,7 +229,7 @@ void
 deletion_in_branch (Deletion *self, Disk *disk, ImageLink *link)
 {
   g_autofree char *user = user_of (self, disk, link);
-  Point *other = keep_point_in (self->keep, link->path, &link->facts);
+  Point *other = points_find_in (self->keep, link->path, &link->facts);
   g_autoptr (GPtrArray) children = on_top_of (self, link);
   g_autoptr (GError) reason = NULL;
 

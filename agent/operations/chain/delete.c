@@ -111,12 +111,6 @@ deletion_tell (Deletion *self, Disk *disk, const char *path, const char *format,
   json_array_add_object_element (self->kept, told);
 }
 
-static Layer *
-layer_at (Disk *disk, guint index)
-{
-  return g_ptr_array_index (disk->layers, disk->layers->len - 1 - index);
-}
-
 /**
  * deletion_find:
  * @disk: a disk
@@ -130,7 +124,7 @@ deletion_find (Disk *disk, guint64 dev, guint64 ino)
 {
   for (guint i = 0; i < disk->layers->len; i++)
     {
-      const Layer *layer = layer_at (disk, i);
+      const Layer *layer = disk_layer_from_base (disk, i);
 
       if (layer->known && layer->facts.dev == dev && layer->facts.ino == ino)
         return (gint) i;
@@ -145,7 +139,7 @@ layers_of (Deletion *self, Disk *disk, guint index)
   GPtrArray *layers = chain_plan_layers (&self->ask, disk, self->keep);
 
   for (guint i = 0; i < layers->len; i++)
-    if (i != index && !keep_is_layer_of (disk, layer_at (disk, i)->path))
+    if (i != index && !keep_is_layer_of (disk, disk_layer_from_base (disk, i)->path))
       ((PlanLayer *) g_ptr_array_index (layers, i))->kept = TRUE;
   return layers;
 }
@@ -155,7 +149,7 @@ check_users (Deletion *self, Disk *disk, guint index, GError **reason)
 {
   for (guint i = index; i <= index + 1 && i < disk->layers->len; i++)
     {
-      const Layer *layer = layer_at (disk, i);
+      const Layer *layer = disk_layer_from_base (disk, i);
       g_autofree char *user = chain_look_user_of (&self->look, disk, layer);
 
       if (user == NULL)
@@ -179,8 +173,8 @@ check_users (Deletion *self, Disk *disk, guint index, GError **reason)
 gboolean
 deletion_in_chain (Deletion *self, Disk *disk, guint index, GError **reason)
 {
-  const Layer *layer = layer_at (disk, index);
-  Point *other = keep_point_in (self->keep, layer->path, &layer->facts);
+  const Layer *layer = disk_layer_from_base (disk, index);
+  Point *other = points_find_in (self->keep, layer->path, &layer->facts);
   g_autoptr (GPtrArray) layers = NULL;
   g_autoptr (GPtrArray) planned = g_ptr_array_new_with_free_func (g_free);
   g_autoptr (GPtrArray) possible = NULL;

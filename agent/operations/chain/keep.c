@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows whose a layer is, which points live in it, and what else may be done with it: pure
- * functions. */
+/* Knows whose a layer is, and what else may be done with it: pure functions. */
 
 #include "keep.h"
 
@@ -45,28 +44,6 @@ keep_is_layer_of (Disk *disk, const char *path)
   if (g_str_equal (path, disk->published))
     return TRUE;
   return names_split_layer (path, &published, NULL) && g_str_equal (published, disk->published);
-}
-
-/**
- * keep_point_in:
- * @points: (element-type Point): points
- * @path: a file
- * @facts: which file that is
- *
- * Returns: (nullable) (transfer none): the first of the points that live there
- */
-Point *
-keep_point_in (GPtrArray *points, const char *path, const FileFacts *facts)
-{
-  for (guint i = 0; i < points->len; i++)
-    {
-      Point *point = g_ptr_array_index (points, i);
-
-      for (guint j = 0; j < point->disks->len; j++)
-        if (point_disk_is_in (g_ptr_array_index (point->disks, j), path, facts))
-          return point;
-    }
-  return NULL;
 }
 
 static gboolean

@@ -13,8 +13,6 @@ PointDisk *keep_point_disk   (const Point *point, Disk *disk);
 /* Whether @path is named as a layer of @disk. Others may have been there before us, and nobody can
  * tell who else starts from them. */
 gboolean   keep_is_layer_of  (Disk *disk, const char *path);
-/* Of those of @points that live in the file the first one; NULL: none does. (transfer none) */
-Point     *keep_point_in     (GPtrArray *points, const char *path, const FileFacts *facts);
 
 /* Those of the @planned moves of @layers that can be done; streams where a commit cannot be.
  * @reason: why one of them cannot. (transfer full): of PlannedMove */

@@ -88,28 +88,13 @@ is_open (const Leftovers *self, const ChainFile *file)
   return FALSE;
 }
 
-static const Point *
-find_point (const Leftovers *self, const ChainFile *file)
-{
-  const FileFacts facts = chain_file_facts (file);
-
-  for (guint i = 0; i < self->points->len; i++)
-    {
-      const Point *point = g_ptr_array_index (self->points, i);
-
-      for (guint j = 0; j < point->disks->len; j++)
-        if (point_disk_is_in (g_ptr_array_index (point->disks, j), file->path, &facts))
-          return point;
-    }
-  return NULL;
-}
-
 /* NULL when nobody does. */
 static char *
 find_need (const Leftovers *self, const ChainFile *file, GPtrArray *links, GError **error)
 {
   g_autoptr (GPtrArray) above = links_on (links, (guint64) file->dev, (guint64) file->ino);
-  const Point *point = find_point (self, file);
+  const FileFacts facts = chain_file_facts (file);
+  const Point *point = points_find_in (self->points, file->path, &facts);
   gboolean in_use = FALSE;
 
   if (is_open (self, file))

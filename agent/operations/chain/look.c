@@ -267,15 +267,6 @@ chain_look_user_of (const ChainLook *self, Disk *disk, const Layer *layer)
   return find_image_on (self, disk, layer);
 }
 
-static gboolean
-lives_in (const Point *point, const Layer *layer)
-{
-  for (guint i = 0; i < point->disks->len; i++)
-    if (point_disk_is_in (g_ptr_array_index (point->disks, i), layer->path, &layer->facts))
-      return TRUE;
-  return FALSE;
-}
-
 /**
  * chain_look_points_in:
  * @self: what was seen
@@ -290,7 +281,7 @@ chain_look_points_in (const ChainLook *self, const Layer *layer)
   GPtrArray *found = g_ptr_array_new ();
 
   for (guint i = 0; layer->known && i < self->points->len; i++)
-    if (lives_in (g_ptr_array_index (self->points, i), layer))
+    if (point_is_in (g_ptr_array_index (self->points, i), layer->path, &layer->facts))
       g_ptr_array_add (found, g_ptr_array_index (self->points, i));
   return found;
 }

@@ -27,6 +27,7 @@ empty_image (const MirrorJob *self, GError **error)
                               self->backing_format, error);
 }
 
+/* A device may be named by a symbolic link. */
 static gboolean
 sync_path (const char *path, GError **error)
 {

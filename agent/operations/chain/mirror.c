@@ -73,8 +73,8 @@ check_source (Disk *disk, const MirrorRequest *request, GError **error)
                      disk->skipped != NULL ? disk->skipped : "it has no layers");
   else if (active->path == NULL || !active->known)
     agent_set_error (error, AGENT_ERROR_CONFLICT, NULL,
-                     "disk %s: its active layer (node %s, driver %s) is no local file or block device "
-                     "that can be seen here", disk->name, active->node, active->driver);
+                     "disk %s: its active layer (node %s, driver %s) is no local file or block "
+                     "device that can be seen here", disk->name, active->node, active->driver);
   else if (holds_secrets (disk, request))
     agent_set_error (error, AGENT_ERROR_CONFLICT, NULL,
                      "disk %s is encrypted: a copy would hold the guest's data in plain text",
@@ -86,15 +86,15 @@ check_source (Disk *disk, const MirrorRequest *request, GError **error)
   else if (strcmp (request->sync, "full") != 0 && below != NULL
            && (below->path == NULL || !below->known))
     agent_set_error (error, AGENT_ERROR_CONFLICT, "copy all (sync: full)",
-                     "disk %s: the layer below the active one (node %s, driver %s) is no local file "
-                     "that a copy could stand on", disk->name, below->node, below->driver);
+                     "disk %s: the layer below the active one (node %s, driver %s) is no local "
+                     "file that a copy could stand on", disk->name, below->node, below->driver);
   else if (request->pivots && !request->allow_format_change
            && strcmp (request->format, active->format) != 0)
     agent_set_error (error, AGENT_ERROR_CONFLICT,
                      "start the guest from the other format from then on, and allow the change "
                      "(allow_format_change)",
-                     "disk %s is %s and would become %s: whoever starts it as before would see garbage",
-                     disk->name, active->format, request->format);
+                     "disk %s is %s and would become %s: whoever starts it as before would see "
+                     "garbage", disk->name, active->format, request->format);
   else
     return TRUE;
   return FALSE;
@@ -218,7 +218,7 @@ can_be_published (const MirrorRequest *request, const char *published)
   g_autofree char *beside = g_path_get_dirname (published);
   GStatBuf there, here;
 
-  return request->target == MIRROR_TO_FILE && g_stat (folder, &there) == 0
+  return request->target == MIRROR_TO_FILE && folder != NULL && g_stat (folder, &there) == 0
          && g_stat (beside, &here) == 0 && there.st_dev == here.st_dev;
 }
 

@@ -132,11 +132,10 @@ find_layer (GPtrArray *disks, const ChainFile *file)
 {
   for (guint i = 0; i < disks->len; i++)
     {
-      Disk *disk = g_ptr_array_index (disks, i);
+      Layer *layer = chain_file_find (file, g_ptr_array_index (disks, i), NULL);
 
-      for (guint j = 0; j < disk->layers->len; j++)
-        if (chain_file_is (file, g_ptr_array_index (disk->layers, j)))
-          return g_ptr_array_index (disk->layers, j);
+      if (layer != NULL)
+        return layer;
     }
   return NULL;
 }

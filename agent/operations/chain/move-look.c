@@ -7,18 +7,6 @@
 #include <core/error.h>
 #include <disk/links.h>
 
-static gboolean
-find_in_chain (const ChainFile *file, Disk *disk, guint *index)
-{
-  for (guint i = 0; i < disk->layers->len; i++)
-    if (chain_file_is (file, g_ptr_array_index (disk->layers, i)))
-      {
-        *index = i;
-        return TRUE;
-      }
-  return FALSE;
-}
-
 /* Whether all of the move is in the chain, one upon the other. Layers are counted from the top. */
 static gboolean
 is_due (const ChainMove *move, Disk *disk)
@@ -26,7 +14,8 @@ is_due (const ChainMove *move, Disk *disk)
   guint n = move->files->len;
   guint lowest;
 
-  if (!find_in_chain (g_ptr_array_index (move->files, 0), disk, &lowest) || lowest + 1 < n)
+  if (chain_file_find (g_ptr_array_index (move->files, 0), disk, &lowest) == NULL
+      || lowest + 1 < n)
     return FALSE;
   for (guint i = 0; i < n; i++)
     if (!chain_file_is (g_ptr_array_index (move->files, i),
@@ -41,13 +30,12 @@ static gboolean
 is_merged (const ChainMove *move, Disk *disk)
 {
   const ChainFile *into = chain_move_into (move);
-  guint index;
 
   for (guint i = 0; i < move->files->len; i++)
     {
       const ChainFile *file = g_ptr_array_index (move->files, i);
 
-      if (file != into && find_in_chain (file, disk, &index))
+      if (file != into && chain_file_find (file, disk, NULL) != NULL)
         return FALSE;
     }
   return TRUE;
@@ -66,26 +54,15 @@ is_merged (const ChainMove *move, Disk *disk)
 MoveStand
 move_stand_in (const ChainMove *move, GPtrArray *disks, Disk **disk)
 {
-  guint index;
-
   *disk = NULL;
   for (guint i = 0; i < disks->len && *disk == NULL; i++)
-    if (find_in_chain (chain_move_into (move), g_ptr_array_index (disks, i), &index))
+    if (chain_file_find (chain_move_into (move), g_ptr_array_index (disks, i), NULL) != NULL)
       *disk = g_ptr_array_index (disks, i);
   if (*disk == NULL)
     return MOVE_LOST;
   if (is_due (move, *disk))
     return MOVE_DUE;
   return is_merged (move, *disk) ? MOVE_MERGED : MOVE_LOST;
-}
-
-static gboolean
-stands_on (const ImageLink *link, const ChainFile *file)
-{
-  if (file == NULL)
-    return link->backing == NULL;
-  return link->backing_known && link->backing_dev == (guint64) file->dev
-         && link->backing_ino == (guint64) file->ino;
 }
 
 /**
@@ -118,6 +95,6 @@ move_stand_on_disk (const ChainMove *move, MoveStand *stand, GError **error)
       agent_set_error (error, AGENT_ERROR_CONFLICT, NULL, "%s is not there any more", user->path);
       return FALSE;
     }
-  *stand = stands_on (link, backing) ? MOVE_MERGED : MOVE_DUE;
+  *stand = chain_file_is_below (backing, link) ? MOVE_MERGED : MOVE_DUE;
   return TRUE;
 }

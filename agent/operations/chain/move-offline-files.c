@@ -25,12 +25,6 @@ is_file (const ChainFile *file, guint64 dev, guint64 ino)
 }
 
 static gboolean
-stands_on (const ImageLink *image, const ChainFile *file)
-{
-  return image->backing_known && is_file (file, image->backing_dev, image->backing_ino);
-}
-
-static gboolean
 set_changed (GError **error, const char *path, const char *what)
 {
   agent_set_error (error, AGENT_ERROR_CONFLICT,
@@ -71,7 +65,7 @@ read_file (const ChainFile *file, GError **error)
 static gboolean
 check_backing (const ImageLink *image, const ChainFile *below, GError **error)
 {
-  if (!stands_on (image, below))
+  if (!chain_file_is_below (below, image))
     return set_changed (error, image->path, "it stands on another file");
   if (g_strcmp0 (image->backing_format, below->format) == 0)
     return TRUE;
@@ -125,7 +119,7 @@ check_chain (const ChainMove *move, char **base, ImageLink **upper, GError **err
 
   if (lowest == NULL)
     return FALSE;
-  if (move->below != NULL ? !stands_on (lowest, move->below) : lowest->backing != NULL)
+  if (!chain_file_is_below (move->below, lowest))
     return set_changed (error, lowest->path, "it stands on another file");
   if (!check_rest (lowest, error))
     return FALSE;
@@ -138,7 +132,7 @@ check_chain (const ChainMove *move, char **base, ImageLink **upper, GError **err
       if (i == 1)
         *base = g_strdup (image->backing);
     }
-  if (move->kind == MOVE_COMMIT && lowest->virtual_size > image->virtual_size)
+  if (move->kind == MOVE_COMMIT && image != NULL && lowest->virtual_size > image->virtual_size)
     {
       agent_set_error (error, AGENT_ERROR_CONFLICT, "stream instead",
                        "%s is larger than %s: committed into it, the disk would grow",
@@ -167,8 +161,8 @@ look_at_commit (const ChainMove *move, gboolean *before, gboolean *after, GError
       above = read_file (move->above, error);
       if (above == NULL)
         return FALSE;
-      *before = stands_on (above, upper);
-      *after = stands_on (above, into);
+      *before = chain_file_is_below (upper, above);
+      *after = chain_file_is_below (into, above);
       return TRUE;
     }
   /* Of a branch nothing has to follow: it is done when what was merged is gone. */
@@ -197,8 +191,8 @@ look_at_stream (const ChainMove *move, gboolean *before, gboolean *after, GError
 
   if (into == NULL)
     return FALSE;
-  *before = stands_on (into, under);
-  *after = move->below != NULL ? stands_on (into, move->below) : into->backing == NULL;
+  *before = chain_file_is_below (under, into);
+  *after = chain_file_is_below (move->below, into);
   return TRUE;
 }
 

@@ -8,33 +8,13 @@
 #include <core/error.h>
 #include <disk/names.h>
 
-static Layer *
-layer_at (Disk *disk, guint index)
-{
-  return g_ptr_array_index (disk->layers, disk->layers->len - 1 - index);
-}
-
 /* --- the chain as the planner takes it --- */
-
-static gboolean
-is_ours (const Layer *layer)
-{
-  return layer->path != NULL && layer->known && !layer->encrypted && !layer->has_data_file
-         && (g_strcmp0 (layer->format, "qcow2") == 0 || g_strcmp0 (layer->format, "raw") == 0);
-}
 
 static gboolean
 is_kept (const Layer *layer, GPtrArray *keep)
 {
-  for (guint i = 0; keep != NULL && layer->known && i < keep->len; i++)
-    {
-      const Point *point = g_ptr_array_index (keep, i);
-
-      for (guint j = 0; j < point->disks->len; j++)
-        if (point_disk_is_in (g_ptr_array_index (point->disks, j), layer->path, &layer->facts))
-          return TRUE;
-    }
-  return FALSE;
+  return keep != NULL && layer->known
+         && points_find_in (keep, layer->path, &layer->facts) != NULL;
 }
 
 /**
@@ -52,14 +32,14 @@ chain_plan_layers (const ChainAsk *ask, Disk *disk, GPtrArray *keep)
 
   for (guint i = 0; i < disk->layers->len; i++)
     {
-      const Layer *layer = layer_at (disk, i);
+      const Layer *layer = disk_layer_from_base (disk, i);
       g_autofree char *user = chain_look_user_of (ask->look, disk, layer);
       PlanLayer *plan = g_new0 (PlanLayer, 1);
 
       plan->extents = ask->maps != NULL ? g_hash_table_lookup (ask->maps, layer) : NULL;
       plan->allocated = MAX (layer->allocated, 0);
       /* A device that is not the base has nobody who could give it a name. */
-      plan->fixed = user != NULL || !is_ours (layer) || (layer->facts.block_device && i > 0);
+      plan->fixed = user != NULL || !layer_is_plain (layer) || (layer->facts.block_device && i > 0);
       plan->kept = i + 1 == disk->layers->len || is_kept (layer, keep);
       g_ptr_array_add (layers, plan);
     }
@@ -82,7 +62,7 @@ check_layer (Disk *disk, const Layer *layer, GError **error)
   else if (layer->has_data_file)
     agent_set_error (error, AGENT_ERROR_CONFLICT, "convert it to a qcow2 without one",
                      "disk %s: %s keeps its data in another file", disk->name, layer->path);
-  else if (!is_ours (layer))
+  else if (!layer_is_plain (layer))
     agent_set_error (error, AGENT_ERROR_CONFLICT, "convert it to qcow2",
                      "disk %s: %s is in the format %s; layers of qcow2 and raw are moved",
                      disk->name, layer->path, layer->format);
@@ -99,7 +79,7 @@ check_filters (const ChainAsk *ask, Disk *disk, guint lowest, guint highest, GEr
 
   for (guint i = highest; graph != NULL && i > lowest; i--)
     {
-      const Layer *layer = layer_at (disk, i);
+      const Layer *layer = disk_layer_from_base (disk, i);
       QmpNode *node = qmp_graph_find_node (graph, layer->node);
 
       if (node == NULL || node->backing == NULL || !node->backing->is_filter)
@@ -130,11 +110,11 @@ check_user (const ChainAsk *ask, Disk *disk, const Layer *layer, GError **error)
 static gboolean
 check_sizes (Disk *disk, const PlannedMove *planned, GError **error)
 {
-  const Layer *into = layer_at (disk, planned->first);
+  const Layer *into = disk_layer_from_base (disk, planned->first);
 
   for (guint i = planned->first + 1; i <= planned->last; i++)
     {
-      const Layer *layer = layer_at (disk, i);
+      const Layer *layer = disk_layer_from_base (disk, i);
 
       if (layer->virtual_size < into->virtual_size)
         agent_set_error (error, AGENT_ERROR_CONFLICT, "stream instead",
@@ -193,19 +173,19 @@ check_move (const ChainAsk *ask, Disk *disk, const PlannedMove *planned, GError 
       return FALSE;
     }
   for (guint i = planned->first; i <= planned->last; i++)
-    if (!check_layer (disk, layer_at (disk, i), error))
+    if (!check_layer (disk, disk_layer_from_base (disk, i), error))
       return FALSE;
   /* What is above is written to, too: its header. */
   if (is_commit && planned->last + 1 < n
-      && (!check_layer (disk, layer_at (disk, planned->last + 1), error)
-          || !check_user (ask, disk, layer_at (disk, planned->last + 1), error)))
+      && (!check_layer (disk, disk_layer_from_base (disk, planned->last + 1), error)
+          || !check_user (ask, disk, disk_layer_from_base (disk, planned->last + 1), error)))
     return FALSE;
   /* A commit changes all that stands on its target; a stream the one that takes the data. */
   for (guint i = is_commit ? planned->first : planned->last; i <= planned->last; i++)
-    if (!check_user (ask, disk, layer_at (disk, i), error))
+    if (!check_user (ask, disk, disk_layer_from_base (disk, i), error))
       return FALSE;
   if (is_commit && planned->last + 1 == n
-      && !check_name (ask, disk, layer_at (disk, planned->first), error))
+      && !check_name (ask, disk, disk_layer_from_base (disk, planned->first), error))
     return FALSE;
   return (!is_commit || check_sizes (disk, planned, error))
          && check_filters (ask, disk, planned->first > 0 ? planned->first - 1 : 0,
@@ -239,7 +219,7 @@ mark_needed (const ChainAsk *ask, Disk *disk, const PlannedMove *planned, ChainM
 
   for (guint i = planned->last; move->kind == MOVE_STREAM && i-- > planned->first;)
     {
-      const Layer *layer = layer_at (disk, i);
+      const Layer *layer = disk_layer_from_base (disk, i);
       ChainFile *file = g_ptr_array_index (move->files, i - planned->first);
       g_autofree char *user = chain_look_user_of (ask->look, disk, layer);
 
@@ -274,11 +254,11 @@ move_of (const ChainAsk *ask, Disk *disk, const PlannedMove *planned)
   move->estimate = planned->bytes;
   move->files = g_ptr_array_new_with_free_func ((GDestroyNotify) chain_file_free);
   for (guint i = planned->first; i <= planned->last; i++)
-    g_ptr_array_add (move->files, file_of (layer_at (disk, i)));
+    g_ptr_array_add (move->files, file_of (disk_layer_from_base (disk, i)));
   if (planned->first > 0)
-    move->below = file_of (layer_at (disk, planned->first - 1));
+    move->below = file_of (disk_layer_from_base (disk, planned->first - 1));
   if (planned->last + 1 < disk->layers->len)
-    move->above = file_of (layer_at (disk, planned->last + 1));
+    move->above = file_of (disk_layer_from_base (disk, planned->last + 1));
   mark_needed (ask, disk, planned, move);
   name_backing (move);
   return move;

@@ -285,22 +285,13 @@ on_begun (GObject *source, GAsyncResult *result, gpointer user_data)
     leave (task, error);
 }
 
-static Layer *
-find_layer (Disk *disk, const ChainFile *file)
-{
-  for (guint i = 0; i < disk->layers->len; i++)
-    if (chain_file_is (file, g_ptr_array_index (disk->layers, i)))
-      return g_ptr_array_index (disk->layers, i);
-  return NULL;
-}
-
 static JsonNode *
 commit_arguments (MoveRun *self, const ChainMove *move, Disk *disk, gint64 speed)
 {
   return qmp_args ("job-id", "s", self->id,
                    "device", "s", disk->root,
-                   "top-node", "s", find_layer (disk, chain_move_upper (move))->node,
-                   "base-node", "s", find_layer (disk, chain_move_into (move))->node,
+                   "top-node", "s", chain_file_find (chain_move_upper (move), disk, NULL)->node,
+                   "base-node", "s", chain_file_find (chain_move_into (move), disk, NULL)->node,
                    "backing-file", "s", move->backing_name,
                    "speed", "i", speed,
                    "on-error", "s", self->job->on_error,
@@ -312,10 +303,10 @@ commit_arguments (MoveRun *self, const ChainMove *move, Disk *disk, gint64 speed
 static JsonNode *
 stream_arguments (MoveRun *self, const ChainMove *move, Disk *disk, gint64 speed)
 {
-  const Layer *below = move->below != NULL ? find_layer (disk, move->below) : NULL;
+  const Layer *below = move->below != NULL ? chain_file_find (move->below, disk, NULL) : NULL;
 
   return qmp_args ("job-id", "s", self->id,
-                   "device", "s", find_layer (disk, chain_move_into (move))->node,
+                   "device", "s", chain_file_find (chain_move_into (move), disk, NULL)->node,
                    "base-node", "s", below != NULL ? below->node : NULL,
                    "backing-file", "s", below != NULL ? move->backing_name : NULL,
                    "speed", "i", speed,
@@ -341,7 +332,7 @@ begin (GTask *task, Disk *disk)
       leave (task, error);
       return;
     }
-  if (move->below != NULL && find_layer (disk, move->below) == NULL)
+  if (move->below != NULL && chain_file_find (move->below, disk, NULL) == NULL)
     {
       fail (task, agent_error_new (AGENT_ERROR_CONFLICT, "ask again",
                                    "%s is not in the chain of disk %s any more",
@@ -349,7 +340,7 @@ begin (GTask *task, Disk *disk)
       return;
     }
   move->begun = TRUE;
-  self->allocated = find_layer (disk, chain_move_into (move))->facts.allocated;
+  self->allocated = chain_file_find (chain_move_into (move), disk, NULL)->facts.allocated;
   watch (task, client);
   qmp_batch_add (batch, is_commit ? "block-commit" : "block-stream",
                  is_commit ? commit_arguments (self, move, disk, speed)

@@ -114,6 +114,44 @@ chain_file_is (const ChainFile *self, const Layer *layer)
 }
 
 /**
+ * chain_file_find:
+ * @self: (nullable): a file
+ * @disk: a disk
+ * @index: (out) (optional): the number of the layer, counted from the top
+ *
+ * Returns: (nullable) (transfer none): the layer of that disk that is the file
+ */
+Layer *
+chain_file_find (const ChainFile *self, Disk *disk, guint *index)
+{
+  for (guint i = 0; i < disk->layers->len; i++)
+    if (chain_file_is (self, g_ptr_array_index (disk->layers, i)))
+      {
+        if (index != NULL)
+          *index = i;
+        return g_ptr_array_index (disk->layers, i);
+      }
+  return NULL;
+}
+
+/**
+ * chain_file_is_below:
+ * @self: (nullable): a file
+ * @image: an image
+ *
+ * Returns: whether the image's header says that it stands on the file; for %NULL, that it stands on
+ *   nothing
+ */
+gboolean
+chain_file_is_below (const ChainFile *self, const ImageLink *image)
+{
+  if (self == NULL)
+    return image->backing == NULL;
+  return image->backing_known && image->backing_dev == (guint64) self->dev
+         && image->backing_ino == (guint64) self->ino;
+}
+
+/**
  * chain_file_to_json:
  * @self: (nullable): a file
  *

@@ -50,6 +50,10 @@ ChainFile *chain_file_copy      (const ChainFile *self) G_GNUC_WARN_UNUSED_RESUL
 /* The file as it was planned. */
 FileFacts  chain_file_facts     (const ChainFile *self);
 gboolean   chain_file_is        (const ChainFile *self, const Layer *layer);
+/* The layer of @disk that the file is; @index (nullable): its number from the top. NULL: none. */
+Layer     *chain_file_find      (const ChainFile *self, Disk *disk, guint *index);
+/* Whether @image stands on the file; with NULL: on none. */
+gboolean   chain_file_is_below  (const ChainFile *self, const ImageLink *image);
 JsonNode  *chain_file_to_json   (const ChainFile *self) G_GNUC_WARN_UNUSED_RESULT;
 ChainFile *chain_file_from_json (JsonNode *json, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 void       chain_move_free      (ChainMove *self);

@@ -7,24 +7,14 @@
 
 #include <core/error.h>
 
-#define SLOW_RATE ((gint64) 16 << 20)   /* bytes a second that any storage manages */
+#define SLOW_RATE    ((gint64) 16 << 20)        /* bytes a second that any storage manages */
+#define DEADLINE_MAX (G_MAXINT / 1000)          /* seconds: as long as a job can be awaited */
 
 const char *const chain_on_error_words[] = { "report", "stop", "enospc", NULL };
 /* In the order of LatePolicy. */
 const char *const chain_on_deadline_words[] = { "stop", "throttle", "leave", NULL };
 
 /* --- points --- */
-
-static gboolean
-lives_in (const Point *point, const ChainFile *file)
-{
-  const FileFacts facts = chain_file_facts (file);
-
-  for (guint i = 0; file->ino != 0 && i < point->disks->len; i++)
-    if (point_disk_is_in (g_ptr_array_index (point->disks, i), file->path, &facts))
-      return TRUE;
-  return FALSE;
-}
 
 static void
 add_once (GPtrArray *points, Point *point)
@@ -44,11 +34,13 @@ static void
 add_points_in (GPtrArray *points, const ChainAsk *ask, const ChainFile *file,
                const char *const *forget)
 {
+  const FileFacts facts = chain_file_facts (file);
+
   for (guint i = 0; i < ask->look->points->len; i++)
     {
       Point *point = g_ptr_array_index (ask->look->points, i);
 
-      if (!is_forgotten (point, forget) && lives_in (point, file))
+      if (!is_forgotten (point, forget) && point_is_in (point, file->path, &facts))
         add_once (points, point);
     }
 }
@@ -137,7 +129,7 @@ default_deadline_s (const ChainAsk *ask, GPtrArray *moves)
       gint64 rate = move->speed > 0 ? MIN (move->speed, SLOW_RATE) : SLOW_RATE;
 
       if (chain_move_pivots (move))
-        seconds += move->estimate / rate;
+        seconds += MIN (move->estimate / rate, DEADLINE_MAX - seconds);
     }
   return seconds;
 }

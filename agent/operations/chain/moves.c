@@ -10,27 +10,51 @@
 
 /* --- layers, as people name them --- */
 
-static Layer *
-layer_at (Disk *disk, guint index)
+/* (nullable): of the layer @index, counted from the base; behind the last: the name that the active
+ * one is published by. */
+static const char *
+path_at (Disk *disk, guint index)
 {
-  return g_ptr_array_index (disk->layers, disk->layers->len - 1 - index);
+  return index < disk->layers->len ? disk_layer_from_base (disk, index)->path : disk->published;
 }
 
 static gboolean
-is_called (const char *path, const char *name)
+find_path (Disk *disk, const char *path, guint *index)
 {
-  g_autofree char *file = path != NULL ? g_path_get_basename (path) : NULL;
-
-  return g_strcmp0 (path, name) == 0 || g_strcmp0 (file, name) == 0;
-}
-
-static gboolean
-holds (const Layer *layer, const Point *point)
-{
-  for (guint i = 0; layer->known && i < point->disks->len; i++)
-    if (point_disk_is_in (g_ptr_array_index (point->disks, i), layer->path, &layer->facts))
-      return TRUE;
+  for (guint i = 0; i <= disk->layers->len; i++)
+    if (g_strcmp0 (path_at (disk, i), path) == 0)
+      {
+        *index = MIN (i, disk->layers->len - 1);
+        return TRUE;
+      }
   return FALSE;
+}
+
+/* *@path (nullable): of the only layer whose file is called so. */
+static gboolean
+find_file (Disk *disk, const char *name, const char **path, GError **error)
+{
+  guint found = 0;
+
+  *path = NULL;
+  for (guint i = 0; i <= disk->layers->len; i++)
+    {
+      const char *each = path_at (disk, i);
+      g_autofree char *file = each != NULL ? g_path_get_basename (each) : NULL;
+      guint index = MIN (i, disk->layers->len - 1);
+
+      if (g_strcmp0 (file, name) != 0 || g_strcmp0 (*path, each) == 0)
+        continue;
+      if (*path != NULL && found != index)
+        {
+          agent_set_error (error, AGENT_ERROR_CONFLICT, "give the whole path",
+                           "disk %s: \"%s\" may be %s or %s", disk->name, name, *path, each);
+          return FALSE;
+        }
+      *path = each;
+      found = index;
+    }
+  return TRUE;
 }
 
 /* A path or file name, of the active one also as it is published; else a point, which stands for
@@ -38,26 +62,25 @@ holds (const Layer *layer, const Point *point)
 static gboolean
 find_layer (const ChainAsk *ask, Disk *disk, const char *name, guint *index, GError **error)
 {
+  const char *path = NULL;
   const Point *point = NULL;
 
-  for (guint i = 0; i < disk->layers->len; i++)
-    if (is_called (layer_at (disk, i)->path, name))
-      {
-        *index = i;
-        return TRUE;
-      }
-  if (is_called (disk->published, name))
-    {
-      *index = disk->layers->len - 1;
-      return TRUE;
-    }
+  if (find_path (disk, name, index))
+    return TRUE;
+  if (!find_file (disk, name, &path, error))
+    return FALSE;
+  if (path != NULL)
+    return find_path (disk, path, index);
   point = points_find (ask->look->points, name, error);
   for (guint i = 0; point != NULL && i < disk->layers->len; i++)
-    if (holds (layer_at (disk, i), point))
-      {
-        *index = i;
-        return TRUE;
-      }
+    {
+      const Layer *layer = disk_layer_from_base (disk, i);
+
+      if (!layer->known || !point_is_in (point, layer->path, &layer->facts))
+        continue;
+      *index = i;
+      return TRUE;
+    }
   if (point != NULL)
     agent_set_error (error, AGENT_ERROR_CONFLICT, "the guest's tree shows where it lives",
                      "the point \"%s\" is not in the chain of disk %s", name, disk->name);
@@ -158,8 +181,9 @@ static gboolean
 refuse_order (Disk *disk, guint lower, guint upper, GError **error)
 {
   agent_set_error (error, AGENT_ERROR_CONFLICT, "the guest's disks show their layers, top first",
-                   "disk %s: %s is not below %s", disk->name, layer_at (disk, lower)->path,
-                   layer_at (disk, upper)->path);
+                   "disk %s: %s is not below %s", disk->name,
+                   disk_layer_from_base (disk, lower)->path,
+                   disk_layer_from_base (disk, upper)->path);
   return FALSE;
 }
 
@@ -207,7 +231,7 @@ plan_stream (const ChainAsk *ask, GError **error)
   agent_set_error (error, AGENT_ERROR_CONFLICT, "name a base that is further down",
                    base != G_MAXUINT ? "disk %s: there is nothing between %s and what it stands on"
                                      : "disk %s: %s stands alone already",
-                   disk->name, layer_at (disk, planned.last)->path);
+                   disk->name, disk_layer_from_base (disk, planned.last)->path);
   return NULL;
 }
 

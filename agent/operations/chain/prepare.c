@@ -244,13 +244,6 @@ measure_next (GTask *task)
   qemu_img_map_async (layer->path, layer->format, self->measuring, on_map, g_object_ref (task));
 }
 
-static gboolean
-can_be_mapped (const Layer *layer)
-{
-  return layer->path != NULL && layer->known && !layer->encrypted && !layer->has_data_file
-         && (g_strcmp0 (layer->format, "qcow2") == 0 || g_strcmp0 (layer->format, "raw") == 0);
-}
-
 static void
 measure (GTask *task)
 {
@@ -264,7 +257,7 @@ measure (GTask *task)
       Disk *disk = g_ptr_array_index (self->disks, i);
 
       for (guint j = 0; j < disk->layers->len; j++)
-        if (can_be_mapped (g_ptr_array_index (disk->layers, j)))
+        if (layer_is_plain (g_ptr_array_index (disk->layers, j)))
           g_ptr_array_add (self->layers, g_ptr_array_index (disk->layers, j));
     }
   self->measuring = g_cancellable_new ();

@@ -119,23 +119,19 @@ Restore *
 restore_from_json (JsonNode *json, GError **error)
 {
   g_autoptr (Restore) self = restore_new (NULL);
-  JsonNode *images;
+  JsonArray *images;
 
   if (!fields_from_json (restore_fields, self, json, error))
     return NULL;
-  images = json_object_get_member (json_node_get_object (json), "images");
-  if (images == NULL || !JSON_NODE_HOLDS_ARRAY (images))
-    {
-      agent_set_error (error, AGENT_ERROR_INTERNAL, NULL, "the journal's plan lacks \"images\"");
-      return NULL;
-    }
-  for (guint i = 0; i < json_array_get_length (json_node_get_array (images)); i++)
+  images = fields_get_array (json_node_get_object (json), "images", error);
+  if (images == NULL)
+    return NULL;
+  for (guint i = 0; i < json_array_get_length (images); i++)
     {
       RestoreImage *image = restore_image_new (NULL);
 
       g_ptr_array_add (self->images, image);
-      if (!fields_from_json (image_fields, image,
-                             json_array_get_element (json_node_get_array (images), i), error))
+      if (!fields_from_json (image_fields, image, json_array_get_element (images, i), error))
         return NULL;
     }
   return g_steal_pointer (&self);

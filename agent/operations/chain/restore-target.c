@@ -10,12 +10,6 @@
 #include "../image-records.h"
 #include "../snapshot-plan.h"
 
-typedef struct
-{
-  Revert *revert;
-  GTask  *step;
-} Call;
-
 static Disk *
 find_disk (const RevertDisk *plan, GPtrArray *disks, GError **error)
 {
@@ -115,25 +109,25 @@ set_target (Revert *self, const ChainLook *look, GError **error)
 static void
 on_looked (GObject *source, GAsyncResult *result, gpointer user_data)
 {
-  g_autofree Call *call = user_data;
+  GTask *step = user_data;
+  Revert *self = g_task_get_task_data (step);
   g_autoptr (ChainLook) look = NULL;
   GError *error = NULL;
 
   look = chain_look_finish (result, &error);
-  if (look != NULL && look->offline != call->revert->offline)
+  if (look != NULL && look->offline != self->offline)
     error = agent_error_new (AGENT_ERROR_CONFLICT, "ask for it again",
                              "the guest was %s while its image was fetched",
                              look->offline ? "shut off" : "started");
-  else if (look != NULL && set_target (call->revert, look, &error))
+  else if (look != NULL && set_target (self, look, &error))
     g_clear_error (&error);
-  revert_step_over (call->revert, call->step, error);
+  revert_step_over (self, step, error);
 }
 
 void
 restore_find_target (GTask *step, gpointer job)
 {
   Revert *self = job;
-  Call *call;
 
   if (self->guest == NULL)
     {
@@ -141,10 +135,8 @@ restore_find_target (GTask *step, gpointer job)
                                                      "the guest is not attached any more"));
       return;
     }
-  call = g_new0 (Call, 1);
-  call->revert = self;
-  call->step = step;
-  chain_look_async (self->operations, self->guest, g_task_get_cancellable (step), on_looked, call);
+  g_task_set_task_data (step, self, NULL);
+  chain_look_async (self->operations, self->guest, g_task_get_cancellable (step), on_looked, step);
 }
 
 /* --- remembered --- */

@@ -133,9 +133,7 @@ summarize (const Revert *self)
   json_object_set_string_member (disk, "from", plan->from_path);
   json_array_add_object_element (disks, disk);
   json_object_set_string_member (summary, "image", self->restore->image_id);
-  json_object_set_boolean_member (summary, "offline", self->offline);
-  json_object_set_boolean_member (summary, "reset", self->reset && !self->offline);
-  json_object_set_boolean_member (summary, "discard", self->discard);
+  revert_plan_tell_options (self, summary);
   json_object_set_array_member (summary, "disks", disks);
   return summary;
 }

@@ -4,8 +4,6 @@
 
 #include "revert-disk.h"
 
-#include <core/error.h>
-
 #include "../fields.h"
 
 static const Field layer_fields[] = {
@@ -133,21 +131,10 @@ set_layers (JsonObject *object, const char *member, GPtrArray *layers)
   json_object_set_array_member (object, member, array);
 }
 
-static JsonArray *
-get_array (JsonObject *object, const char *member, GError **error)
-{
-  JsonNode *node = json_object_get_member (object, member);
-
-  if (node != NULL && JSON_NODE_HOLDS_ARRAY (node))
-    return json_node_get_array (node);
-  agent_set_error (error, AGENT_ERROR_INTERNAL, NULL, "the journal's plan lacks \"%s\"", member);
-  return NULL;
-}
-
 static gboolean
 get_layers (JsonObject *object, const char *member, GPtrArray *layers, GError **error)
 {
-  JsonArray *array = get_array (object, member, error);
+  JsonArray *array = fields_get_array (object, member, error);
 
   if (array == NULL)
     return FALSE;

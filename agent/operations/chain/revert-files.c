@@ -12,13 +12,11 @@
 #include <string.h>
 #include <unistd.h>
 
-typedef gboolean (*FileWork) (Revert *self, GError **error);
-
 typedef struct
 {
-  Revert   *revert;
-  GTask    *step;
-  FileWork  work;
+  Revert     *revert;
+  GTask      *step;
+  RevertWork  work;
 } Call;
 
 static void
@@ -45,8 +43,16 @@ on_worked (GObject *source, GAsyncResult *result, gpointer user_data)
     revert_step_over (call->revert, call->step, NULL);
 }
 
-static void
-run_work (GTask *step, Revert *self, FileWork work)
+/**
+ * revert_work_async:
+ * @step: (transfer full): a step
+ * @self: its job
+ * @work: what blocks
+ *
+ * Ends @step with what @work has come to.
+ */
+void
+revert_work_async (GTask *step, Revert *self, RevertWork work)
 {
   g_autoptr (GTask) task = g_task_new (NULL, NULL, on_worked, NULL);
   Call *call = g_new0 (Call, 1);
@@ -127,7 +133,7 @@ choose_names (Revert *self, GError **error)
 void
 revert_choose_names (GTask *step, gpointer job)
 {
-  run_work (step, job, choose_names);
+  revert_work_async (step, job, choose_names);
 }
 
 /* --- files --- */
@@ -179,7 +185,7 @@ create_files (Revert *self, GError **error)
 void
 revert_create_files (GTask *step, gpointer job)
 {
-  run_work (step, job, create_files);
+  revert_work_async (step, job, create_files);
 }
 
 /* --- published names --- */
@@ -258,5 +264,5 @@ publish (Revert *self, GError **error)
 void
 revert_publish (GTask *step, gpointer job)
 {
-  run_work (step, job, publish);
+  revert_work_async (step, job, publish);
 }

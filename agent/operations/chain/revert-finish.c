@@ -230,25 +230,10 @@ on_ended (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   GError *error = NULL;
 
-  if (g_task_propagate_boolean (G_TASK (result), &error))
+  if (revert_move_finish (result, &error))
     finish_over (user_data, NULL);
   else
     finish_over (user_data, error);
-}
-
-/* The CPUs may go on only when no mirror copies what the guest writes then. */
-static void
-end_mirrors (Finish *self)
-{
-  Revert *revert = self->revert;
-  g_autoptr (GPtrArray) ids = g_ptr_array_new ();
-
-  for (guint i = 0; i < revert->disks->len; i++)
-    if (revert->facts[i].has_job)
-      g_ptr_array_add (ids, ((RevertDisk *) g_ptr_array_index (revert->disks, i))->job);
-  g_ptr_array_add (ids, NULL);
-  peer_end_jobs (g_task_new (NULL, NULL, on_ended, self), &revert->peer,
-                 (const char *const *) ids->pdata);
 }
 
 static void
@@ -265,8 +250,9 @@ on_looked (GObject *source, GAsyncResult *result, gpointer user_data)
       return;
     }
   moved = revert_count_moved (revert);
+  /* The CPUs may go on only when no mirror copies what the guest writes then. */
   if (moved == 0 && revert->guest_state == REVERT_GUEST_SAME)
-    end_mirrors (self);
+    revert_end_mirrors_async (revert, on_ended, self);
   /* Started anew between two disks: see revert_decide(). */
   else if (moved == 0
            || (moved < revert->disks->len && revert->guest_state == REVERT_GUEST_OTHER))

@@ -60,17 +60,6 @@ revert_free (Revert *self)
 
 /* --- to JSON and back --- */
 
-static JsonArray *
-get_array (JsonObject *object, const char *member, GError **error)
-{
-  JsonNode *node = json_object_get_member (object, member);
-
-  if (node != NULL && JSON_NODE_HOLDS_ARRAY (node))
-    return json_node_get_array (node);
-  agent_set_error (error, AGENT_ERROR_INTERNAL, NULL, "the journal's plan lacks \"%s\"", member);
-  return NULL;
-}
-
 /**
  * revert_save:
  * @self: a job
@@ -102,7 +91,7 @@ revert_save (const Revert *self, JsonObject *plan)
 gboolean
 revert_load (Revert *self, JsonObject *plan, GError **error)
 {
-  JsonArray *disks = get_array (plan, "disks", error);
+  JsonArray *disks = fields_get_array (plan, "disks", error);
   JsonNode *revert = json_object_get_member (plan, "revert");
   JsonNode *restore = json_object_get_member (plan, "restore");
 

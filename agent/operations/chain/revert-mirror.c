@@ -34,24 +34,45 @@ disk_of (const Move *self)
 
 /* (transfer full): a task with a Move; without a link it has been answered, and this is NULL. */
 static GTask *
-move_new (Revert *revert, guint index, GAsyncReadyCallback callback, gpointer user_data,
-          QmpClient **client)
+move_new (Revert *revert, guint index, GAsyncReadyCallback callback, gpointer user_data)
 {
   g_autoptr (GTask) task = g_task_new (NULL, NULL, callback, user_data);
   Move *self = g_new0 (Move, 1);
   GError *error = NULL;
+  QmpClient *client = peer_client (&revert->peer, &error);
 
   self->revert = revert;
   self->index = index;
   g_task_set_task_data (task, self, (GDestroyNotify) move_free);
-  *client = peer_client (&revert->peer, &error);
-  if (*client == NULL)
+  if (client == NULL)
     {
       g_task_return_error (task, error);
       return NULL;
     }
-  self->watch = qmp_job_watch (*client, disk_of (self)->job);
+  self->watch = qmp_job_watch (client, disk_of (self)->job);
   return g_steal_pointer (&task);
+}
+
+/* Takes @arguments. Without a link the task is answered; else @answered gets it. */
+static void
+send_command (GTask *task, const char *command, JsonNode *arguments, GAsyncReadyCallback answered)
+{
+  Move *self = g_task_get_task_data (task);
+  g_autoptr (JsonNode) owned = arguments;
+  GError *error = NULL;
+  QmpClient *client = peer_client (&self->revert->peer, &error);
+
+  if (client == NULL)
+    g_task_return_error (task, error);
+  else
+    qmp_client_execute_async (client, command, g_steal_pointer (&owned),
+                              GUEST_COMMAND_DEADLINE_MS, NULL, answered, g_object_ref (task));
+}
+
+static JsonNode *
+job_args (GTask *task)
+{
+  return qmp_args ("id", "s", disk_of (g_task_get_task_data (task))->job, NULL);
 }
 
 /* --- to pending --- */
@@ -88,19 +109,12 @@ static void
 on_ready (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   g_autoptr (GTask) task = user_data;
-  Move *self = g_task_get_task_data (task);
-  QmpClient *client = NULL;
   GError *error = NULL;
 
   if (qmp_job_await_finish (QMP_JOB (source), result, &error))
-    client = peer_client (&self->revert->peer, &error);
-  if (client == NULL)
-    g_task_return_error (task, error);
+    send_command (task, "job-complete", job_args (task), on_completing);
   else
-    qmp_client_execute_async (client, "job-complete",
-                              qmp_args ("id", "s", disk_of (self)->job, NULL),
-                              GUEST_COMMAND_DEADLINE_MS, NULL, on_completing,
-                              g_object_ref (task));
+    g_task_return_error (task, error);
 }
 
 static void
@@ -154,8 +168,7 @@ mirror_args (const RevertDisk *disk)
 void
 revert_pend_async (Revert *self, guint index, GAsyncReadyCallback callback, gpointer user_data)
 {
-  QmpClient *client;
-  g_autoptr (GTask) task = move_new (self, index, callback, user_data, &client);
+  g_autoptr (GTask) task = move_new (self, index, callback, user_data);
   const RevertFacts *facts = &self->facts[index];
 
   if (task == NULL)
@@ -165,9 +178,8 @@ revert_pend_async (Revert *self, guint index, GAsyncReadyCallback callback, gpoi
   else if (facts->has_job)
     await_ready (task);
   else
-    qmp_client_execute_async (client, "blockdev-mirror",
-                              mirror_args (g_ptr_array_index (self->disks, index)),
-                              GUEST_COMMAND_DEADLINE_MS, NULL, on_mirroring, g_object_ref (task));
+    send_command (task, "blockdev-mirror", mirror_args (g_ptr_array_index (self->disks, index)),
+                  on_mirroring);
 }
 
 /* --- to the end --- */
@@ -195,7 +207,6 @@ on_concluded (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   g_autoptr (GTask) task = user_data;
   Move *self = g_task_get_task_data (task);
-  QmpClient *client = NULL;
   GError *error = NULL;
 
   if (!qmp_job_await_finish (QMP_JOB (source), result, &error)
@@ -205,14 +216,9 @@ on_concluded (GObject *source, GAsyncResult *result, gpointer user_data)
       g_clear_error (&error);
     }
   if (error == NULL)
-    client = peer_client (&self->revert->peer, &error);
-  if (client == NULL)
-    g_task_return_error (task, error);
+    send_command (task, "job-dismiss", job_args (task), on_dismissed);
   else
-    qmp_client_execute_async (client, "job-dismiss",
-                              qmp_args ("id", "s", disk_of (self)->job, NULL),
-                              GUEST_COMMAND_DEADLINE_MS, NULL, on_dismissed,
-                              g_object_ref (task));
+    g_task_return_error (task, error);
 }
 
 static void
@@ -246,14 +252,31 @@ void
 revert_finalize_async (Revert *self, guint index, GAsyncReadyCallback callback,
                        gpointer user_data)
 {
-  QmpClient *client;
-  g_autoptr (GTask) task = move_new (self, index, callback, user_data, &client);
+  g_autoptr (GTask) task = move_new (self, index, callback, user_data);
 
   if (task != NULL)
-    qmp_client_execute_async (client, "job-finalize",
-                              qmp_args ("id", "s",
-                                        disk_of (g_task_get_task_data (task))->job, NULL),
-                              GUEST_COMMAND_DEADLINE_MS, NULL, on_finalizing, g_object_ref (task));
+    send_command (task, "job-finalize", job_args (task), on_finalizing);
+}
+
+/**
+ * revert_end_mirrors_async:
+ * @self: a job with its facts
+ * @callback: called with the result
+ * @user_data: for @callback
+ *
+ * Ends the mirrors of all disks, those that there are; no device moves.
+ */
+void
+revert_end_mirrors_async (Revert *self, GAsyncReadyCallback callback, gpointer user_data)
+{
+  g_autoptr (GPtrArray) ids = g_ptr_array_new ();
+
+  for (guint i = 0; i < self->disks->len; i++)
+    if (self->facts[i].has_job)
+      g_ptr_array_add (ids, ((RevertDisk *) g_ptr_array_index (self->disks, i))->job);
+  g_ptr_array_add (ids, NULL);
+  peer_end_jobs (g_task_new (NULL, NULL, callback, user_data), &self->peer,
+                 (const char *const *) ids->pdata);
 }
 
 gboolean

@@ -12,30 +12,6 @@
 #include "../node-batch.h"
 #include "../told.h"
 
-typedef struct
-{
-  Revert *revert;
-  GTask  *step;
-} Call;
-
-static Call *
-call_new (Revert *self, GTask *step)
-{
-  Call *call = g_new0 (Call, 1);
-
-  call->revert = self;
-  call->step = step;
-  return call;
-}
-
-/* Takes @call and @error. */
-static void
-call_finish (Call *call, GError *error)
-{
-  revert_step_over (call->revert, call->step, error);
-  g_free (call);
-}
-
 /* --- open --- */
 
 /* What the commands of a point want to know of a disk. */
@@ -106,12 +82,14 @@ revert_delete_nodes (QmpBatch *batch, const RevertDisk *disk)
 static void
 on_opened (GObject *source, GAsyncResult *result, gpointer user_data)
 {
+  GTask *step = user_data;
+  Revert *self = g_task_get_task_data (step);
   GError *error = NULL;
 
   if (qmp_batch_run_finish (QMP_BATCH (source), result, &error))
-    call_finish (user_data, NULL);
+    revert_step_over (self, step, NULL);
   else
-    call_finish (user_data, error);
+    revert_step_over (self, step, error);
 }
 
 void
@@ -130,8 +108,8 @@ revert_open_nodes (GTask *step, gpointer job)
   for (guint i = 0; i < self->disks->len; i++)
     revert_add_nodes (batch, g_ptr_array_index (self->disks, i));
   /* Half a batch is worse than a whole one: a cancel waits for its end. */
-  qmp_batch_run_async (batch, client, GUEST_COMMAND_DEADLINE_MS, NULL, on_opened,
-                       call_new (self, step));
+  g_task_set_task_data (step, self, NULL);
+  qmp_batch_run_async (batch, client, GUEST_COMMAND_DEADLINE_MS, NULL, on_opened, step);
 }
 
 /* --- nothing may have changed meanwhile --- */
@@ -160,8 +138,8 @@ check_disk (const RevertDisk *plan, GPtrArray *disks, GError **error)
 static void
 on_looked (GObject *source, GAsyncResult *result, gpointer user_data)
 {
-  Call *call = user_data;
-  Revert *self = call->revert;
+  GTask *step = user_data;
+  Revert *self = g_task_get_task_data (step);
   g_autoptr (Inspection) inspection = NULL;
   GError *error = NULL;
 
@@ -176,7 +154,7 @@ on_looked (GObject *source, GAsyncResult *result, gpointer user_data)
    * plan was made; or another operation of ours holds it just now. */
   self->was_running = g_strcmp0 (guest_get_run_state (self->guest), "running") == 0
                       || engine_is_holding (operations_get_engine (self->operations));
-  call_finish (call, error);
+  revert_step_over (self, step, error);
 }
 
 void
@@ -186,9 +164,12 @@ revert_look_again (GTask *step, gpointer job)
   GError *error = NULL;
 
   if (peer_client (&self->peer, &error) == NULL)
-    revert_step_over (self, step, error);
-  else
-    inspect_async (self->guest, g_task_get_cancellable (step), on_looked, call_new (self, step));
+    {
+      revert_step_over (self, step, error);
+      return;
+    }
+  g_task_set_task_data (step, self, NULL);
+  inspect_async (self->guest, g_task_get_cancellable (step), on_looked, step);
 }
 
 /* --- close --- */
@@ -210,26 +191,28 @@ tell_open (Revert *self, Inspection *inspection)
 static void
 on_seen (GObject *source, GAsyncResult *result, gpointer user_data)
 {
-  Call *call = user_data;
+  GTask *step = user_data;
+  Revert *self = g_task_get_task_data (step);
   g_autoptr (Inspection) inspection = NULL;
   GError *error = NULL;
 
   inspection = inspect_finish (result, &error);
   if (inspection != NULL)
-    tell_open (call->revert, inspection);
-  call_finish (call, error);
+    tell_open (self, inspection);
+  revert_step_over (self, step, error);
 }
 
 static void
 on_closed (GObject *source, GAsyncResult *result, gpointer user_data)
 {
-  Call *call = user_data;
+  GTask *step = user_data;
+  Revert *self = g_task_get_task_data (step);
   GError *error = NULL;
 
   if (qmp_batch_run_finish (QMP_BATCH (source), result, &error))
-    inspect_async (call->revert->guest, NULL, on_seen, call);
+    inspect_async (self->guest, NULL, on_seen, step);
   else
-    call_finish (call, error);
+    revert_step_over (self, step, error);
 }
 
 /* QEMU keeps what was opened by blockdev-add; what anybody uses refuses to go. Those that -drive
@@ -266,6 +249,6 @@ revert_close_nodes (GTask *step, gpointer job)
           node_batch_delete (batch, layer->file_node);
         }
     }
-  qmp_batch_run_async (batch, client, GUEST_COMMAND_DEADLINE_MS, NULL, on_closed,
-                       call_new (self, step));
+  g_task_set_task_data (step, self, NULL);
+  qmp_batch_run_async (batch, client, GUEST_COMMAND_DEADLINE_MS, NULL, on_closed, step);
 }

@@ -365,3 +365,11 @@ revert_plan_begin (const ChainAsk *ask, const char *what)
   self->start_time = (gint64) guest_get_start_time (ask->guest);
   return self;
 }
+
+void
+revert_plan_tell_options (const Revert *self, JsonObject *summary)
+{
+  json_object_set_boolean_member (summary, "offline", self->offline);
+  json_object_set_boolean_member (summary, "reset", self->reset && !self->offline);
+  json_object_set_boolean_member (summary, "discard", self->discard);
+}

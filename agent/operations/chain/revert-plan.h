@@ -21,6 +21,8 @@ gboolean     revert_plan_target  (RevertDisk *self, guint index, const char *ope
 void         revert_plan_leave_all (RevertDisk *self, Disk *disk);
 /* The parts of a request that both verbs have: "reset", "discard", "name". */
 gboolean     revert_check_options (JsonObject *request, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* How it will go, as the summaries of both say it. */
+void         revert_plan_tell_options (const Revert *self, JsonObject *summary);
 Revert      *revert_plan_begin   (const ChainAsk *ask, const char *what) G_GNUC_WARN_UNUSED_RESULT;
 
 G_END_DECLS

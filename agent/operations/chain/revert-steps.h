@@ -31,7 +31,15 @@ void     revert_pend_async    (Revert *self, guint index, GAsyncReadyCallback ca
 /* From pending, or concluded, until it is gone. */
 void     revert_finalize_async (Revert *self, guint index, GAsyncReadyCallback callback,
                                 gpointer user_data);
+/* Ends the mirrors of all disks where they are. */
+void     revert_end_mirrors_async (Revert *self, GAsyncReadyCallback callback, gpointer user_data);
+/* Of all three. */
 gboolean revert_move_finish   (GAsyncResult *result, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Does in a worker thread what blocks, and ends @step (transfer full) with what that came to;
+ * @work alone touches the plan meanwhile (revert-files.c). */
+typedef gboolean (*RevertWork) (Revert *self, GError **error);
+void     revert_work_async    (GTask *step, Revert *self, RevertWork work);
 
 /* Makes the published name of a disk lead to its overlay. Blocking. */
 gboolean revert_publish_disk  (const RevertDisk *disk, GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -10,58 +10,51 @@
 #include "../guest-errors.h"
 #include "../reply.h"
 
-typedef struct
-{
-  Revert *revert;
-  GTask  *step;
-} Call;
-
-static Call *
-call_new (Revert *self, GTask *step)
-{
-  Call *call = g_new0 (Call, 1);
-
-  call->revert = self;
-  call->step = step;
-  return call;
-}
-
-/* Takes @call and @error. */
+/* Sends @command to the very process that the plan was made for. @answered gets @step, with its
+ * job, and sees it to its end. */
 static void
-call_finish (Call *call, GError *error)
+send_command (GTask *step, Revert *self, const char *command, GAsyncReadyCallback answered)
 {
-  revert_step_over (call->revert, call->step, error);
-  g_free (call);
+  GError *error = NULL;
+  QmpClient *client = peer_client (&self->peer, &error);
+
+  g_task_set_task_data (step, self, NULL);
+  if (client == NULL)
+    revert_step_over (self, step, error);
+  else
+    qmp_client_execute_async (client, command, NULL, GUEST_COMMAND_DEADLINE_MS, NULL, answered,
+                              step);
 }
 
 static void
 on_done (GObject *source, GAsyncResult *result, gpointer user_data)
 {
+  GTask *step = user_data;
   g_autoptr (JsonNode) reply = NULL;
   GError *error = NULL;
 
   reply = qmp_client_execute_finish (QMP_CLIENT (source), result, &error);
-  call_finish (user_data, error);
+  revert_step_over (g_task_get_task_data (step), step, error);
 }
 
 static void
 on_status_before_stop (GObject *source, GAsyncResult *result, gpointer user_data)
 {
-  Call *call = user_data;
-  Revert *self = call->revert;
+  GTask *step = user_data;
+  Revert *self = g_task_get_task_data (step);
   g_autoptr (JsonNode) reply = NULL;
   GError *error = NULL;
 
   reply = qmp_client_execute_finish (QMP_CLIENT (source), result, &error);
   if (reply == NULL)
     {
-      call_finish (call, error);
+      revert_step_over (self, step, error);
       return;
     }
   self->was_running = g_strcmp0 (reply_text (reply, "status"), "running") == 0;
   self->stopped_us = g_get_monotonic_time ();
   qmp_client_execute_async (QMP_CLIENT (source), "stop", NULL, GUEST_COMMAND_DEADLINE_MS, NULL,
-                            on_done, call);
+                            on_done, step);
 }
 
 /* Its owner may have paused or resumed it meanwhile. Before, another operation of ours may have
@@ -69,15 +62,7 @@ on_status_before_stop (GObject *source, GAsyncResult *result, gpointer user_data
 void
 revert_stop (GTask *step, gpointer job)
 {
-  Revert *self = job;
-  GError *error = NULL;
-  QmpClient *client = peer_client (&self->peer, &error);
-
-  if (client == NULL)
-    revert_step_over (self, step, error);
-  else
-    qmp_client_execute_async (client, "query-status", NULL, GUEST_COMMAND_DEADLINE_MS, NULL,
-                              on_status_before_stop, call_new (self, step));
+  send_command (step, job, "query-status", on_status_before_stop);
 }
 
 /* --- the reset --- */
@@ -87,6 +72,7 @@ revert_stop (GTask *step, gpointer job)
 static void
 on_status_before_reset (GObject *source, GAsyncResult *result, gpointer user_data)
 {
+  GTask *step = user_data;
   g_autoptr (JsonNode) reply = NULL;
   GError *error = NULL;
   const char *status;
@@ -94,10 +80,10 @@ on_status_before_reset (GObject *source, GAsyncResult *result, gpointer user_dat
   reply = qmp_client_execute_finish (QMP_CLIENT (source), result, &error);
   status = reply != NULL ? reply_text (reply, "status") : NULL;
   if (reply == NULL || g_strcmp0 (status, "prelaunch") == 0 || g_strcmp0 (status, "running") == 0)
-    call_finish (user_data, error);
+    revert_step_over (g_task_get_task_data (step), step, error);
   else
     qmp_client_execute_async (QMP_CLIENT (source), "system_reset", NULL, GUEST_COMMAND_DEADLINE_MS,
-                              NULL, on_done, user_data);
+                              NULL, on_done, step);
 }
 
 /* What the guest remembers is of another disk: it begins anew. */
@@ -105,25 +91,15 @@ void
 revert_reset (GTask *step, gpointer job)
 {
   Revert *self = job;
-  GError *error = NULL;
-  QmpClient *client;
 
   /* A guest that has ended, or was started anew, remembers nothing. */
   if (!self->reset || self->offline || self->guest_state != REVERT_GUEST_SAME
       || self->switched_us == 0)
-    {
-      revert_step_over (self, step, NULL);
-      return;
-    }
-  client = peer_client (&self->peer, &error);
-  if (client == NULL)
-    revert_step_over (self, step, error);
+    revert_step_over (self, step, NULL);
   else if (self->must_reset)
-    qmp_client_execute_async (client, "system_reset", NULL, GUEST_COMMAND_DEADLINE_MS, NULL,
-                              on_done, call_new (self, step));
+    send_command (step, self, "system_reset", on_done);
   else
-    qmp_client_execute_async (client, "query-status", NULL, GUEST_COMMAND_DEADLINE_MS, NULL,
-                              on_status_before_reset, call_new (self, step));
+    send_command (step, self, "query-status", on_status_before_reset);
 }
 
 /* --- on again --- */
@@ -131,8 +107,8 @@ revert_reset (GTask *step, gpointer job)
 static void
 on_continued (GObject *source, GAsyncResult *result, gpointer user_data)
 {
-  Call *call = user_data;
-  Revert *self = call->revert;
+  GTask *step = user_data;
+  Revert *self = g_task_get_task_data (step);
   g_autoptr (JsonNode) reply = NULL;
   GError *error = NULL;
 
@@ -141,13 +117,14 @@ on_continued (GObject *source, GAsyncResult *result, gpointer user_data)
   if (reply != NULL && self->stopped_us != 0)
     json_object_set_int_member (operation_get_result (self->operation), "frozen_us",
                                 g_get_monotonic_time () - self->stopped_us);
-  call_finish (call, error);
+  revert_step_over (self, step, error);
 }
 
 static void
 on_status (GObject *source, GAsyncResult *result, gpointer user_data)
 {
-  Call *call = user_data;
+  GTask *step = user_data;
+  Revert *self = g_task_get_task_data (step);
   g_autoptr (JsonNode) reply = NULL;
   GError *error = NULL;
   const char *status;
@@ -156,12 +133,12 @@ on_status (GObject *source, GAsyncResult *result, gpointer user_data)
   status = reply != NULL ? reply_text (reply, "status") : NULL;
   if (g_strcmp0 (status, "paused") != 0 && g_strcmp0 (status, "prelaunch") != 0)
     {
-      call->revert->gone_on = reply != NULL;
-      call_finish (call, error);
+      self->gone_on = reply != NULL;
+      revert_step_over (self, step, error);
     }
   else
     qmp_client_execute_async (QMP_CLIENT (source), "cont", NULL, GUEST_COMMAND_DEADLINE_MS, NULL,
-                              on_continued, call);
+                              on_continued, step);
 }
 
 /* Half of the disks moved, and not the rest: what the guest wrote now would be missing after a
@@ -192,7 +169,6 @@ revert_cont (GTask *step, gpointer job)
 {
   Revert *self = job;
   GError *error = NULL;
-  QmpClient *client;
 
   if (self->guest_state == REVERT_GUEST_GONE || self->guest_state == REVERT_GUEST_OTHER
       || !self->was_running)
@@ -201,9 +177,6 @@ revert_cont (GTask *step, gpointer job)
     revert_step_over (self, step, NULL);
   else if (!check_whole (self, &error))
     revert_step_over (self, step, error);
-  else if ((client = peer_client (&self->peer, &error)) == NULL)
-    revert_step_over (self, step, error);
   else
-    qmp_client_execute_async (client, "query-status", NULL, GUEST_COMMAND_DEADLINE_MS, NULL,
-                              on_status, call_new (self, step));
+    send_command (step, self, "query-status", on_status);
 }

@@ -5,23 +5,7 @@
 
 #include "revert-steps.h"
 
-#include <core/error.h>
-
 #include "../guest-errors.h"
-
-typedef struct
-{
-  Revert *revert;
-  GTask  *step;
-} Withdrawal;
-
-/* Takes @self and @error. */
-static void
-withdrawal_over (Withdrawal *self, GError *error)
-{
-  revert_step_over (self->revert, self->step, error);
-  g_free (self);
-}
 
 /* --- files --- */
 
@@ -117,128 +101,84 @@ withdraw_files (Revert *self, GError **error)
   return TRUE;
 }
 
-static void
-withdraw_in_thread (GTask *task, gpointer source, gpointer task_data, GCancellable *cancellable)
-{
-  GError *error = NULL;
-
-  if (withdraw_files (task_data, &error))
-    g_task_return_boolean (task, TRUE);
-  else
-    g_task_return_error (task, error);
-}
-
-static void
-on_withdrawn (GObject *source, GAsyncResult *result, gpointer user_data)
-{
-  GError *error = NULL;
-
-  if (g_task_propagate_boolean (G_TASK (result), &error))
-    withdrawal_over (user_data, NULL);
-  else
-    withdrawal_over (user_data, error);
-}
-
 /* --- nodes --- */
-
-/* Sees @self to its end. */
-static void
-begin_files (Withdrawal *self)
-{
-  g_autoptr (GTask) task = g_task_new (NULL, NULL, on_withdrawn, self);
-
-  g_task_set_task_data (task, self->revert, NULL);
-  g_task_run_in_thread (task, withdraw_in_thread);
-}
 
 static void
 on_looked_again (GObject *source, GAsyncResult *result, gpointer user_data)
 {
+  GTask *step = user_data;
+  Revert *self = g_task_get_task_data (step);
   GError *error = NULL;
 
   if (revert_look_finish (result, &error))
-    begin_files (user_data);
+    revert_work_async (step, self, withdraw_files);
   else
-    withdrawal_over (user_data, error);
+    revert_step_over (self, step, error);
 }
 
 static void
 on_closed (GObject *source, GAsyncResult *result, gpointer user_data)
 {
-  Withdrawal *self = user_data;
+  GTask *step = user_data;
+  Revert *self = g_task_get_task_data (step);
   GError *error = NULL;
 
   if (qmp_batch_run_finish (QMP_BATCH (source), result, &error))
-    revert_look_async (self->revert, on_looked_again, self);
+    revert_look_async (self, on_looked_again, step);
   else
-    withdrawal_over (self, error);
+    revert_step_over (self, step, error);
 }
 
 static void
-close_nodes (Withdrawal *self)
+close_nodes (Revert *self, GTask *step)
 {
-  Revert *revert = self->revert;
   g_autoptr (QmpBatch) batch = qmp_batch_new ();
   GError *error = NULL;
-  QmpClient *client = peer_client (&revert->peer, &error);
+  QmpClient *client = peer_client (&self->peer, &error);
 
   if (client == NULL)
     {
-      withdrawal_over (self, error);
+      revert_step_over (self, step, error);
       return;
     }
-  for (guint i = 0; i < revert->disks->len; i++)
-    if (!revert->facts[i].overlay_active)
-      revert_delete_nodes (batch, g_ptr_array_index (revert->disks, i));
-  qmp_batch_run_async (batch, client, GUEST_COMMAND_DEADLINE_MS, NULL, on_closed, self);
+  for (guint i = 0; i < self->disks->len; i++)
+    if (!self->facts[i].overlay_active)
+      revert_delete_nodes (batch, g_ptr_array_index (self->disks, i));
+  qmp_batch_run_async (batch, client, GUEST_COMMAND_DEADLINE_MS, NULL, on_closed, step);
 }
 
 static void
 on_ended (GObject *source, GAsyncResult *result, gpointer user_data)
 {
+  GTask *step = user_data;
+  Revert *self = g_task_get_task_data (step);
   GError *error = NULL;
 
-  if (g_task_propagate_boolean (G_TASK (result), &error))
-    close_nodes (user_data);
+  if (revert_move_finish (result, &error))
+    close_nodes (self, step);
   else
-    withdrawal_over (user_data, error);
-}
-
-static void
-end_jobs (Withdrawal *self)
-{
-  Revert *revert = self->revert;
-  g_autoptr (GPtrArray) ids = g_ptr_array_new ();
-
-  for (guint i = 0; i < revert->disks->len; i++)
-    if (revert->facts[i].has_job)
-      g_ptr_array_add (ids, ((RevertDisk *) g_ptr_array_index (revert->disks, i))->job);
-  g_ptr_array_add (ids, NULL);
-  peer_end_jobs (g_task_new (NULL, NULL, on_ended, self), &revert->peer,
-                 (const char *const *) ids->pdata);
+    revert_step_over (self, step, error);
 }
 
 /* Nothing is touched while the guest's process lives and does not answer. */
 static void
 on_looked (GObject *source, GAsyncResult *result, gpointer user_data)
 {
-  Withdrawal *self = user_data;
+  GTask *step = user_data;
+  Revert *self = g_task_get_task_data (step);
   GError *error = NULL;
 
   if (!revert_look_finish (result, &error))
-    withdrawal_over (self, error);
-  else if (self->revert->guest_state == REVERT_GUEST_SAME)
-    end_jobs (self);
+    revert_step_over (self, step, error);
+  else if (self->guest_state == REVERT_GUEST_SAME)
+    revert_end_mirrors_async (self, on_ended, step);
   else
-    begin_files (self);
+    revert_work_async (step, self, withdraw_files);
 }
 
 void
 revert_withdraw (GTask *step, gpointer job)
 {
-  Withdrawal *self = g_new0 (Withdrawal, 1);
-
-  self->revert = job;
-  self->step = step;
-  revert_look_async (self->revert, on_looked, self);
+  g_task_set_task_data (step, job, NULL);
+  revert_look_async (job, on_looked, step);
 }

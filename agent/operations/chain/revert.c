@@ -150,7 +150,8 @@ choose_disks (JsonObject *request, ChainLook *look, GError **error)
   else if (point->disks->len < point->disk_count)
     {
       agent_set_error (error, AGENT_ERROR_CONFLICT, "name the disks that are to go back (disks)",
-                       "point %s has lost %u of its %u disks: the others would be of another moment",
+                       "point %s has lost %u of its %u disks: the others would be of another "
+                       "moment",
                        point->name, point->disk_count - point->disks->len, point->disk_count);
       return NULL;
     }
@@ -209,9 +210,7 @@ summarize (const Revert *self, const Point *point)
       json_array_add_object_element (disks, disk);
     }
   json_object_set_string_member (summary, "reverts_to", point->id);
-  json_object_set_boolean_member (summary, "offline", self->offline);
-  json_object_set_boolean_member (summary, "reset", self->reset && !self->offline);
-  json_object_set_boolean_member (summary, "discard", self->discard);
+  revert_plan_tell_options (self, summary);
   json_object_set_int_member (summary, "bytes", 0);
   json_object_set_array_member (summary, "disks", disks);
   return summary;

@@ -95,7 +95,7 @@ find_uppermost (const ChainAsk *ask, Disk *disk)
   for (guint i = 1; i < disk->layers->len; i++)
     {
       const Layer *layer = g_ptr_array_index (disk->layers, i);
-      Point *found = keep_point_in (ask->look->points, layer->path, &layer->facts);
+      Point *found = points_find_in (ask->look->points, layer->path, &layer->facts);
 
       if (found != NULL)
         return found;
@@ -127,8 +127,7 @@ add_merged (const ChainAsk *ask, Disk *disk, const PlannedMove *planned, GPtrArr
   for (guint i = planned->first; i < planned->last; i++)
     {
       g_autoptr (GPtrArray) points =
-        chain_look_points_in (ask->look, g_ptr_array_index (disk->layers,
-                                                            disk->layers->len - 1 - i));
+        chain_look_points_in (ask->look, disk_layer_from_base (disk, i));
 
       for (guint j = 0; j < points->len; j++)
         {
@@ -170,7 +169,7 @@ layers_of (const ChainAsk *ask, Disk *disk)
 
   for (guint i = 0; i < layers->len; i++)
     {
-      const Layer *layer = g_ptr_array_index (disk->layers, disk->layers->len - 1 - i);
+      const Layer *layer = disk_layer_from_base (disk, i);
 
       if (!keep_is_layer_of (disk, layer->path))
         ((PlanLayer *) g_ptr_array_index (layers, i))->fixed = TRUE;

@@ -37,49 +37,27 @@ spawn (GPtrArray  *words,
   return g_subprocess_get_if_exited (child) ? g_subprocess_get_exit_status (child) : -1;
 }
 
-static char *
-run (const char *program,
-     va_list     args)
+char *
+images_run (const char *program,
+            ...)
 {
   g_autoptr (GPtrArray) words = g_ptr_array_new ();
   g_autofree char *output = NULL;
   const char *word;
+  va_list args;
   int status;
 
   g_ptr_array_add (words, (gpointer) program);
+  va_start (args, program);
   while ((word = va_arg (args, const char *)) != NULL)
     g_ptr_array_add (words, (gpointer) word);
+  va_end (args);
 
   status = spawn (words, &output);
   if (status != 0)
     g_error ("%s: status %d: %s", program, status, output);
 
   return g_steal_pointer (&output);
-}
-
-char *
-images_run (const char *program,
-            ...)
-{
-  va_list args;
-  char *output;
-
-  va_start (args, program);
-  output = run (program, args);
-  va_end (args);
-
-  return output;
-}
-
-void
-images_do (const char *program,
-           ...)
-{
-  va_list args;
-
-  va_start (args, program);
-  g_free (run (program, args));
-  va_end (args);
 }
 
 char *

@@ -13,7 +13,7 @@ gboolean  images_available (void);
 
 /* Runs a tool with the arguments up to NULL; it must succeed. (transfer full): its output */
 char     *images_run       (const char *program, ...) G_GNUC_NULL_TERMINATED;
-void      images_do        (const char *program, ...) G_GNUC_NULL_TERMINATED;
+#define   images_do(...)   g_free (images_run (__VA_ARGS__))
 
 /* Creates "FOLDER/NAME", over "FOLDER/BACKING" unless that is NULL. (transfer full): its path */
 char     *images_create    (const char *folder, const char *name, const char *size,

@@ -247,6 +247,7 @@ static void
 try_everything (const Chain *chain,
                 gint64      *cheapest)
 {
+  g_assert_cmpuint (chain->n, >, 0);
   for (guint i = 0; i <= chain->n; i++)
     cheapest[i] = -1;
 

@@ -148,6 +148,37 @@ test_in_the_way (ChainModel *self, gconstpointer data)
   assert_in_the_way (self, "other.30");
 }
 
+/* A name that may mean several layers is no name; a path is. */
+static void
+test_same_names (ChainModel *self, gconstpointer data)
+{
+  Disk *disk = chain_model_disk (self, "disk", 10, 4);
+  const char *words = "may be /e/disk.2 or /d/disk.2";
+
+  g_free (layer (disk, 1)->path);
+  layer (disk, 1)->path = g_strdup ("/e/disk.2");
+  assert_refused (self, &chain_commit_verb, "{\"disk\": \"disk\", \"top\": \"disk.2\"}",
+                  AGENT_ERROR_CONFLICT, words);
+  assert_refused (self, &chain_stream_verb, "{\"disk\": \"disk\", \"base\": \"disk.2\"}",
+                  AGENT_ERROR_CONFLICT, words);
+  assert_plans (self, &chain_commit_verb, "{\"disk\": \"disk\", \"top\": \"/e/disk.2\"}",
+                "commit disk.0 disk.2", "");
+  assert_plans (self, &chain_commit_verb, "{\"disk\": \"disk\", \"top\": \"/d/disk.2\"}",
+                "commit disk.0 disk.2 disk.2", "");
+
+  /* The name that the active one is published by is one of its. */
+  g_free (layer (disk, 1)->path);
+  layer (disk, 1)->path = g_strdup ("/e/disk");
+  assert_refused (self, &chain_commit_verb, "{\"disk\": \"disk\", \"top\": \"disk\"}",
+                  AGENT_ERROR_CONFLICT, "may be /e/disk or");
+  assert_plans (self, &chain_commit_verb, "{\"disk\": \"disk\", \"top\": \"/e/disk\"}",
+                "commit disk.0 disk", "");
+  g_free (disk->published);
+  disk->published = g_strdup (disk_get_active (disk)->path);
+  assert_plans (self, &chain_commit_verb, "{\"disk\": \"disk\", \"top\": \"disk.3\"}",
+                "commit disk.0 disk disk.2 disk.3", "");
+}
+
 static void
 test_users_in_the_way (ChainModel *self, gconstpointer data)
 {
@@ -326,6 +357,22 @@ test_plan_comes_back (ChainModel *self, gconstpointer data)
   first_text = text_of (job);
   second_text = text_of (again);
   g_assert_cmpstr (first_text, ==, second_text);
+}
+
+/* However slow it is to be, the time that is given to it is one. */
+static void
+test_slow_plan (ChainModel *self, gconstpointer data)
+{
+  Disk *disk = chain_model_disk (self, "disk", 10, 4);
+  g_autoptr (JsonObject) plan = NULL;
+  g_autoptr (MovesJob) job = moves_job_new ();
+
+  self->look->offline = FALSE;
+  for (guint i = 0; i < 4; i++)
+    layer (disk, i)->allocated = G_MAXINT64 / 8;
+  plan = plan_of (self, &chain_commit_verb, "{\"disk\": \"disk\", \"speed\": 1}");
+  g_assert_true (moves_job_load (job, plan, NULL));
+  g_assert_cmpint (job->pivots.deadline_s, ==, G_MAXINT / 1000);
 }
 
 static void
@@ -556,11 +603,13 @@ main (int argc, char **argv)
   add ("/moves/commit", test_commit);
   add ("/moves/commit-refused", test_commit_refused);
   add ("/moves/in-the-way", test_in_the_way);
+  add ("/moves/same-names", test_same_names);
   add ("/moves/users-in-the-way", test_users_in_the_way);
   add ("/moves/user-above", test_user_above);
   add ("/moves/stream", test_stream);
   add ("/moves/stream-branches", test_stream_branches);
   add ("/moves/plan-comes-back", test_plan_comes_back);
+  add ("/moves/slow-plan", test_slow_plan);
   add ("/moves/intermediate-plan", test_intermediate_plan);
   add ("/moves/broken-plans", test_broken_plans);
   add ("/moves/neighbours", test_neighbours);

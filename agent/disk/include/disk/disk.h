@@ -61,6 +61,10 @@ gboolean   disks_look_at_files  (GPtrArray *disks, GError **error) G_GNUC_WARN_U
 
 Disk      *disks_find           (GPtrArray *disks, const char *alias);          /* (nullable) */
 Layer     *disk_get_active      (Disk *disk);                                   /* (nullable) */
+/* The layer of that number, counted from the base. */
+Layer     *disk_layer_from_base (Disk *disk, guint index);
+/* Whether the file or block device itself has the layer's data, which we can read and write. */
+gboolean   layer_is_plain       (const Layer *layer);
 JsonNode  *disk_to_json         (Disk *disk) G_GNUC_WARN_UNUSED_RESULT;
 
 G_END_DECLS

@@ -2,7 +2,7 @@
 
 /* Knows how trees of layers look when they are drawn. */
 
-#include "layers.h"
+#include "tree.h"
 
 static char *
 draw (const char *disk,
@@ -15,7 +15,7 @@ draw (const char *disk,
 
   g_assert_nonnull (node);
   g_assert_nonnull (list);
-  return layers_draw (json_node_get_object (node), json_node_get_array (list), columns, utf8);
+  return tree_draw (json_node_get_object (node), json_node_get_array (list), columns, utf8);
 }
 
 static void
