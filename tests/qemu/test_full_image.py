@@ -220,9 +220,9 @@ def test_a_backup_with_a_full_image(qemu, kind, fmt, imaging, tmp_path):
             for disk, path in zip(operation['result']['disks'], s.paths):
                 assert 'folded' not in disk
                 assert disk['layer'] == f'{path[0]}.{number}'
-                s.judge_layer(s.index_of(disk['disk']), disk['layer'])
+                s.judge_layer(s.index_of(disk), disk['layer'])
                 compare(disk['layer'], (s.data(disk['image_id']), fmt), qemu)
-                s.renamed.add(s.index_of(disk['disk']))
+                s.renamed.add(s.index_of(disk))
             s.vm.wait_for_writes(20)
             s.judge()
         points = s.daemon.get(f'/v1/guests/{s.guest}/snapshots').json['snapshots']
