@@ -77,6 +77,10 @@ glance_digest_free (GlanceDigest *self)
     }
   OSSL_LIB_CTX_free (self->library);
   g_free (self);
+
+  /* What libcrypto keeps for each thread, its error queue, goes with the thread: of one that ends
+   * while the process does, nobody would free it any more. */
+  OPENSSL_thread_stop ();
 }
 
 /**
