@@ -126,7 +126,7 @@ deletion_find (Disk *disk, guint64 dev, guint64 ino)
     {
       const Layer *layer = disk_layer_from_base (disk, i);
 
-      if (layer->known && layer->facts.dev == dev && layer->facts.ino == ino)
+      if (layer->known && file_facts_are (&layer->facts, (gint64) dev, (gint64) ino))
         return (gint) i;
     }
   return -1;

@@ -201,7 +201,7 @@ has_file (Disk *disk, guint64 dev, guint64 ino)
     {
       const Layer *layer = g_ptr_array_index (disk->layers, i);
 
-      if (layer->known && layer->facts.dev == dev && layer->facts.ino == ino)
+      if (layer->known && file_facts_are (&layer->facts, (gint64) dev, (gint64) ino))
         return TRUE;
     }
   return FALSE;

@@ -7,6 +7,8 @@
 
 #include <core/error.h>
 
+#include "../fields.h"
+
 MovesJob *
 moves_job_new (void)
 {
@@ -87,22 +89,10 @@ moves_job_save (const MovesJob *self, JsonObject *plan)
   pivot_set_save (&self->pivots, plan);
 }
 
-static JsonArray *
-list_of (JsonObject *plan, const char *member, GError **error)
-{
-  JsonNode *node = json_object_get_member (plan, member);
-
-  if (node != NULL && JSON_NODE_HOLDS_ARRAY (node))
-    return json_node_get_array (node);
-  agent_set_error (error, AGENT_ERROR_INTERNAL, NULL, "the journal's plan has no list of \"%s\"",
-                   member);
-  return NULL;
-}
-
 static gboolean
 load_moves (JsonObject *plan, GPtrArray *moves, GError **error)
 {
-  JsonArray *list = list_of (plan, "moves", error);
+  JsonArray *list = fields_get_array (plan, "moves", error);
 
   for (guint i = 0; list != NULL && i < json_array_get_length (list); i++)
     {
@@ -118,7 +108,7 @@ load_moves (JsonObject *plan, GPtrArray *moves, GError **error)
 static gboolean
 load_files (JsonObject *plan, GPtrArray *files, GError **error)
 {
-  JsonArray *list = list_of (plan, "remove", error);
+  JsonArray *list = fields_get_array (plan, "remove", error);
 
   for (guint i = 0; list != NULL && i < json_array_get_length (list); i++)
     {
@@ -134,7 +124,7 @@ load_files (JsonObject *plan, GPtrArray *files, GError **error)
 static gboolean
 load_texts (JsonObject *plan, char ***texts, GError **error)
 {
-  JsonArray *list = list_of (plan, "forget", error);
+  JsonArray *list = fields_get_array (plan, "forget", error);
   g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
 
   for (guint i = 0; list != NULL && i < json_array_get_length (list); i++)

@@ -124,8 +124,7 @@ check_disk (const RevertDisk *plan, GPtrArray *disks, GError **error)
 
       if (active != NULL && active->known && strcmp (active->node, plan->active_node) == 0
           && strcmp (disk->root, plan->root_node) == 0
-          && active->facts.dev == (guint64) plan->from_dev
-          && active->facts.ino == (guint64) plan->from_ino
+          && file_facts_are (&active->facts, plan->from_dev, plan->from_ino)
           && active->virtual_size == plan->from_size)
         return TRUE;
     }

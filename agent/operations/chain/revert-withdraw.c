@@ -37,7 +37,7 @@ is_ours (const RevertDisk *disk, const FileFacts *facts)
   g_autoptr (GBytes) bytes = NULL;
 
   if (disk->overlay_ino != 0)
-    return facts->ino == (guint64) disk->overlay_ino && facts->dev == (guint64) disk->overlay_dev;
+    return file_facts_are (facts, disk->overlay_dev, disk->overlay_ino);
   bytes = revert_overlay_bytes (disk, NULL);
   return bytes != NULL && files_contain (disk->overlay, bytes);
 }
