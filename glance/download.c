@@ -9,11 +9,6 @@
 #include "images-private.h"
 #include "retry.h"
 
-#define ATTEMPTS 4
-
-/* Bytes a second: a download that is slower on the whole ends at the last of all deadlines. */
-#define SLOWEST  (128 * 1024)
-
 typedef struct
 {
   GlanceImages      *images;
@@ -149,14 +144,14 @@ fetch_until_done (Download      *self,
 
       if (fetch_once (self, deadline, &again, cancellable, &failure))
         return TRUE;
-      if (!again || attempt == ATTEMPTS || g_get_monotonic_time () > deadline)
+      if (!again || attempt == RETRY_ATTEMPTS)
         {
-          g_propagate_error (error, g_steal_pointer (&failure));
+          glance_propagate_attempts (error, g_steal_pointer (&failure), attempt);
           return FALSE;
         }
 
       g_debug ("image %s is fetched again: %s", self->image->id, failure->message);
-      if (!service_back_off (service, attempt, cancellable, error))
+      if (!service_back_off (service, attempt, failure, deadline, cancellable, error))
         return FALSE;
     }
 }
@@ -187,7 +182,6 @@ glance_images_download (GlanceImages      *self,
 {
   g_autoptr (GlanceImage) image = glance_images_get (self, id, cancellable, error);
   g_autoptr (GlanceDigest) digest = glance_digest_new ();
-  Service *service = glance_images_get_service (self);
   Download download = {
     .images = self,
     .image = image,
@@ -196,14 +190,13 @@ glance_images_download (GlanceImages      *self,
     .progress = progress,
     .progress_data = progress_data,
   };
-  gint64 longest_s;
+  gint64 deadline;
 
   if (image == NULL || !check_record (image, error))
     return NULL;
 
-  longest_s = ATTEMPTS * (gint64) service->stall_s + image->size / SLOWEST;
-  if (!fetch_until_done (&download,
-                         g_get_monotonic_time () + longest_s * G_USEC_PER_SEC, cancellable, error))
+  deadline = service_deadline (glance_images_get_service (self), image->size);
+  if (!fetch_until_done (&download, deadline, cancellable, error))
     return NULL;
 
   return g_steal_pointer (&image);

@@ -4,12 +4,14 @@
  * its logs. */
 
 #include "error-private.h"
+#include "retry.h"
 
 typedef struct
 {
   guint status;
   char *text;
   char *request_id;
+  gint64 retry_after;           /* microseconds; 0: it did not say */
 } GlanceErrorPrivate;
 
 static void
@@ -25,6 +27,7 @@ glance_error_private_copy (const GlanceErrorPrivate *from,
   to->status = from->status;
   to->text = g_strdup (from->text);
   to->request_id = g_strdup (from->request_id);
+  to->retry_after = from->retry_after;
 }
 
 static void
@@ -70,6 +73,35 @@ const char *
 glance_error_get_request_id (const GError *error)
 {
   return error->domain == GLANCE_ERROR ? glance_error_get_private (error)->request_id : NULL;
+}
+
+/**
+ * glance_error_get_retry_after:
+ * @error: an error of any domain
+ *
+ * Returns: microseconds for which the service wants to be left alone; 0 when it did not say
+ */
+gint64
+glance_error_get_retry_after (const GError *error)
+{
+  return error->domain == GLANCE_ERROR ? glance_error_get_private (error)->retry_after : 0;
+}
+
+/**
+ * glance_propagate_attempts:
+ * @error: (nullable): where to put it
+ * @failure: (transfer full): how the last attempt has ended
+ * @attempts: how many there were
+ */
+void
+glance_propagate_attempts (GError **error,
+                           GError  *failure,
+                           guint    attempts)
+{
+  if (attempts > 1)
+    g_propagate_prefixed_error (error, failure, "given up after %u attempts: ", attempts);
+  else
+    g_propagate_error (error, failure);
 }
 
 /**
@@ -162,6 +194,8 @@ glance_set_service_error (GError           **error,
   new_error = g_error_new (GLANCE_ERROR, (int) code, "cannot %s: %s answered %u%s%s", action,
                            service, answer->status, text != NULL ? ": " : "",
                            text != NULL ? text : "");
+  if (answer->attempts > 1)
+    g_prefix_error (&new_error, "given up after %u attempts: ", answer->attempts);
   if (answer->status >= 300 && answer->status < 400)
     g_prefix_error (&new_error, "the configured address is not that of the service itself: ");
 
@@ -169,6 +203,7 @@ glance_set_service_error (GError           **error,
   priv->status = answer->status;
   priv->text = g_strdup (text);
   priv->request_id = g_strdup (request_id);
+  priv->retry_after = retry_after (answer);
 
   g_propagate_error (error, new_error);
 }

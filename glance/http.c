@@ -14,6 +14,7 @@
 
 #define ANSWER_MAX  (16 * 1024 * 1024)
 #define HEADERS_MAX 100
+#define HEADER_MAX  (256 * 1024)        /* bytes of all of them */
 #define UPLOAD_SIZE (256 * 1024)
 
 struct _Http
@@ -36,8 +37,9 @@ typedef struct
   char               message[CURL_ERROR_SIZE];
 
   GHashTable        *headers;
+  gsize              header_size;       /* all that came */
   GByteArray        *received;
-  gboolean           too_large;
+  const char        *too_large; /* (nullable): what is */
 
   GError            *body_error; /* or the sink's */
   gboolean           holding;   /* sends nothing while an early answer is read */
@@ -117,6 +119,13 @@ on_header (char   *data,
   size_t length = size * n;
   const char *colon = memchr (data, ':', length);
 
+  exchange->header_size += length;
+  if (exchange->header_size > HEADER_MAX)
+    {
+      exchange->too_large = "the answer's headers are larger than 256 KiB";
+      return 0;
+    }
+
   /* A status line: what came before belonged to "100 Continue". */
   if (length > 5 && memcmp (data, "HTTP/", 5) == 0)
     {
@@ -161,7 +170,7 @@ on_receive (char   *data,
 
   if (exchange->received->len + size * n > ANSWER_MAX)
     {
-      exchange->too_large = TRUE;
+      exchange->too_large = "the answer is larger than 16 MiB";
       return 0;
     }
 
@@ -431,11 +440,11 @@ set_curl_error (GError  **error,
       code = GLANCE_ERROR_TIMEOUT;
       break;
     case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CACERT_BADFILE:
       code = GLANCE_ERROR_INVALID;
       break;
+    case CURLE_UNSUPPORTED_PROTOCOL:    /* the answer's: addresses are looked at before */
     case CURLE_WEIRD_SERVER_REPLY:
     case CURLE_BAD_CONTENT_ENCODING:
       code = GLANCE_ERROR_PROTOCOL;
@@ -445,10 +454,10 @@ set_curl_error (GError  **error,
       break;
     }
 
-  if (exchange->too_large)
+  if (exchange->too_large != NULL)
     {
       code = GLANCE_ERROR_PROTOCOL;
-      why = "the answer is larger than 16 MiB";
+      why = exchange->too_large;
     }
 
   glance_set_error (error, code, "%s %s: %s", request->method, request->url, why);
@@ -473,7 +482,7 @@ conclude (Exchange  *exchange,
   /* A refusal counts even when the connection broke while it was read, or while the rest was
    * sent. */
   curl_easy_getinfo (exchange->easy, CURLINFO_RESPONSE_CODE, &status);
-  if ((result != CURLE_OK && (status < 300 || exchange->too_large)) || status < 200)
+  if ((result != CURLE_OK && (status < 300 || exchange->too_large != NULL)) || status < 200)
     {
       set_curl_error (error, exchange, result);
       return NULL;

@@ -33,6 +33,7 @@ typedef struct
 typedef struct
 {
   guint       status;
+  guint       attempts;         /* it took to get it; 0 means one */
   GHashTable *headers;          /* lower-case name -> value */
   GBytes     *body;
 } HttpAnswer;

@@ -76,9 +76,9 @@ keystone_client_free (KeystoneClient *self)
 gint64
 keystone_client_get_patience (KeystoneClient *self)
 {
-  gint64 one_s = self->stall_s + 1 + RETRY_BACKOFF_MAX * 3 / 2000;
+  gint64 last = (gint64) (self->stall_s + 1) * G_USEC_PER_SEC;
 
-  return 2 * RETRY_ATTEMPTS * one_s * G_USEC_PER_SEC;
+  return 2 * (retry_patience (self->stall_s, self->backoff_ms) + last);
 }
 
 static GlanceError
@@ -121,20 +121,24 @@ ask (KeystoneClient     *self,
      GCancellable       *cancellable,
      GError            **error)
 {
+  gint64 until = g_get_monotonic_time () + retry_patience (self->stall_s, self->backoff_ms);
+
   for (guint attempt = 1; ; attempt++)
     {
       g_autoptr (GError) local_error = NULL;
       g_autoptr (HttpAnswer) answer = http_perform (self->http, request, cancellable,
                                                     &local_error);
+      gint64 wait = retry_wait (self->backoff_ms, attempt, retry_after (answer));
 
-      if (attempt == RETRY_ATTEMPTS || !retry_is_worth_it (answer, local_error))
+      if (attempt == RETRY_ATTEMPTS || !retry_is_worth_it (answer, local_error)
+          || g_get_monotonic_time () + wait >= until)
         {
           if (answer == NULL)
             g_propagate_prefixed_error (error, g_steal_pointer (&local_error), "Keystone: ");
           return g_steal_pointer (&answer);
         }
 
-      if (!retry_back_off (self->backoff_ms, attempt, cancellable, error))
+      if (!retry_sleep (wait, cancellable, error))
         return NULL;
     }
 }

@@ -4,6 +4,9 @@
 
 #include "retry.h"
 
+#include <curl/curl.h>
+#include <string.h>
+
 #include "error-private.h"
 
 /**
@@ -25,26 +28,108 @@ retry_is_worth_it (const HttpAnswer *answer,
 }
 
 /**
- * retry_back_off:
+ * retry_patience:
+ * @stall_s: seconds after which an attempt is given up
+ * @backoff_ms: before the first repetition
+ *
+ * Enough for all attempts that fail at once, and for two that are not answered at all.
+ *
+ * Returns: microseconds within which the last attempt of a small request begins
+ */
+gint64
+retry_patience (guint stall_s,
+                guint backoff_ms)
+{
+  gint64 waits_ms = 0;
+
+  for (guint n = 1; n < RETRY_ATTEMPTS; n++)
+    waits_ms += MIN (backoff_ms << (n - 1), RETRY_BACKOFF_MAX) * 3 / 2;
+
+  return (gint64) stall_s * G_USEC_PER_SEC + waits_ms * 1000;
+}
+
+/* Seconds since 1970; -1 when @text is no date. */
+static time_t
+parse_date (const char *text)
+{
+  return text != NULL ? curl_getdate (text, NULL) : -1;
+}
+
+/**
+ * retry_after:
+ * @answer: (nullable): what the service said
+ *
+ * Reads Retry-After, which is a number of seconds or a date. A date is compared with that of the
+ * answer: the service's clock may be another than ours.
+ *
+ * Returns: microseconds for which the service wants to be left alone, %RETRY_AFTER_MAX seconds at
+ *   most; 0 when it does not say
+ */
+gint64
+retry_after (const HttpAnswer *answer)
+{
+  const char *text = answer != NULL ? http_answer_get_header (answer, "retry-after") : NULL;
+  gint64 seconds = 0;
+  guint64 number;
+  time_t then;
+
+  if (text == NULL)
+    return 0;
+
+  if (*text != '\0' && strspn (text, "0123456789") == strlen (text))
+    {
+      seconds = g_ascii_string_to_unsigned (text, 10, 0, RETRY_AFTER_MAX, &number, NULL)
+                ? (gint64) number : RETRY_AFTER_MAX;
+    }
+  else if ((then = parse_date (text)) != -1)
+    {
+      time_t now = parse_date (http_answer_get_header (answer, "date"));
+
+      seconds = CLAMP ((gint64) then - (gint64) (now != -1 ? now : time (NULL)), 0,
+                       RETRY_AFTER_MAX);
+    }
+
+  return seconds * G_USEC_PER_SEC;
+}
+
+/**
+ * retry_wait:
  * @backoff_ms: before the first repetition
  * @n: 1 before the first repetition, 2 before the second, ...
+ * @after: microseconds for which the service wants to be left alone, or 0
+ *
+ * Twice as long each time, and between half and one and a half times that, so that many clients of
+ * a service that came back do not come back together.
+ *
+ * Returns: microseconds to wait
+ */
+gint64
+retry_wait (guint  backoff_ms,
+            guint  n,
+            gint64 after)
+{
+  guint base = MIN (backoff_ms << MIN (n - 1, 10), RETRY_BACKOFF_MAX);
+
+  if (after > 0)
+    return after + (gint64) (base * g_random_double () * 1000);
+
+  return (gint64) (base * g_random_double_range (0.5, 1.5) * 1000);
+}
+
+/**
+ * retry_sleep:
+ * @wait: microseconds
  * @cancellable: (nullable): ends the waiting at once
  * @error: G_IO_ERROR_CANCELLED
- *
- * Waits twice as long each time, and between half and one and a half times that, so that many
- * clients of a service that came back do not come back together.
  *
  * Returns: %FALSE when cancelled
  */
 gboolean
-retry_back_off (guint          backoff_ms,
-                guint          n,
-                GCancellable  *cancellable,
-                GError       **error)
+retry_sleep (gint64         wait,
+             GCancellable  *cancellable,
+             GError       **error)
 {
-  guint base = MIN (backoff_ms << MIN (n - 1, 10), RETRY_BACKOFF_MAX);
-  gint64 wait_us = (gint64) (base * g_random_double_range (0.5, 1.5) * 1000);
-  gint64 until = g_get_monotonic_time () + wait_us;
+  gint64 until = g_get_monotonic_time () + wait;
   GPollFD poll_fd = { .fd = -1 };
   gboolean can_wake = g_cancellable_make_pollfd (cancellable, &poll_fd);
   gint64 left;

@@ -9,6 +9,9 @@
 #include "error-private.h"
 #include "retry.h"
 
+/* Bytes a second: a transfer that is slower on the whole ends before the last of all deadlines. */
+#define SLOWEST (128 * 1024)
+
 /* Without a slash or a version at the end; NULL when nothing can be asked there. */
 static char *
 normalize_url (const char  *text,
@@ -72,6 +75,7 @@ service_new (const GlanceSettings  *settings,
   self->token = token != NULL ? g_object_ref (token) : NULL;
   self->stall_s = settings->stall_s > 0 ? settings->stall_s : 60;
   self->settle_ms = settings->settle_ms > 0 ? settings->settle_ms : self->stall_s * 1000;
+  self->deadline_s = settings->deadline_s > 0 ? settings->deadline_s : 24 * 60 * 60;
   self->backoff_ms = settings->backoff_ms > 0 ? settings->backoff_ms : 1000;
 
   http = (HttpSettings) {
@@ -188,6 +192,7 @@ service_call (Service       *self,
 {
   g_autofree char *random_id = id == NULL ? g_uuid_string_random () : NULL;
   g_autofree char *request_id = g_strconcat ("req-", id != NULL ? id : random_id, NULL);
+  gint64 until = g_get_monotonic_time () + retry_patience (self->stall_s, self->backoff_ms);
 
   for (guint attempt = 1; ; attempt++)
     {
@@ -197,6 +202,7 @@ service_call (Service       *self,
       g_autoptr (GError) local_error = NULL;
       g_autoptr (HttpAnswer) answer = NULL;
       HttpRequest request = { .method = method, .request_id = request_id, .json = json };
+      gint64 wait;
 
       /* The identity service has had attempts of its own. */
       if (!introduce (self, &token, &base, cancellable, error))
@@ -204,14 +210,18 @@ service_call (Service       *self,
 
       request.url = url = g_strconcat (base, path, NULL);
       answer = perform (self, &request, token, cancellable, &local_error);
-      if (attempt == RETRY_ATTEMPTS || !retry_is_worth_it (answer, local_error))
+      wait = retry_wait (self->backoff_ms, attempt, retry_after (answer));
+      if (attempt == RETRY_ATTEMPTS || !retry_is_worth_it (answer, local_error)
+          || g_get_monotonic_time () + wait >= until)
         {
-          if (answer == NULL)
-            g_propagate_error (error, g_steal_pointer (&local_error));
+          if (answer != NULL)
+            answer->attempts = attempt;
+          else
+            glance_propagate_attempts (error, g_steal_pointer (&local_error), attempt);
           return g_steal_pointer (&answer);
         }
 
-      if (!service_back_off (self, attempt, cancellable, error))
+      if (!retry_sleep (wait, cancellable, error))
         return NULL;
     }
 }
@@ -292,19 +302,49 @@ service_fetch (Service           *self,
 }
 
 /**
+ * service_deadline:
+ * @self: the service
+ * @length: bytes that a transfer moves
+ *
+ * Returns: when it must be over, with all its attempts, if it begins now: monotonic microseconds
+ */
+gint64
+service_deadline (Service *self,
+                  gint64   length)
+{
+  gint64 longest_s = RETRY_ATTEMPTS * (gint64) (self->stall_s + self->settle_ms / 1000)
+                     + length / SLOWEST;
+
+  return g_get_monotonic_time () + MIN (longest_s, self->deadline_s) * G_USEC_PER_SEC;
+}
+
+/**
  * service_back_off:
  * @self: the service
  * @n: 1 before the first repetition, 2 before the second, ...
+ * @failure: (nullable): what is to be repeated has ended with it
+ * @deadline: monotonic microseconds
  * @cancellable: (nullable): ends the waiting at once
- * @error: G_IO_ERROR_CANCELLED
+ * @error: G_IO_ERROR_CANCELLED, or @failure
  *
- * Returns: %FALSE when cancelled
+ * Returns: %FALSE when cancelled, or when the wait would last beyond @deadline
  */
 gboolean
 service_back_off (Service       *self,
                   guint          n,
+                  const GError  *failure,
+                  gint64         deadline,
                   GCancellable  *cancellable,
                   GError       **error)
 {
-  return retry_back_off (self->backoff_ms, n, cancellable, error);
+  gint64 after = failure != NULL ? glance_error_get_retry_after (failure) : 0;
+  gint64 wait = retry_wait (self->backoff_ms, n, after);
+
+  if (failure != NULL && g_get_monotonic_time () + wait >= deadline)
+    {
+      glance_propagate_attempts (error, g_error_copy (failure), n);
+      return FALSE;
+    }
+
+  return retry_sleep (wait, cancellable, error);
 }

@@ -15,6 +15,7 @@ typedef struct
   GlanceToken *token;           /* (nullable) */
   guint        stall_s;
   guint        settle_ms;
+  guint        deadline_s;      /* of a transfer */
   guint        backoff_ms;
 } Service;
 
@@ -23,8 +24,9 @@ Service    *service_new     (const GlanceSettings *settings, GlanceToken *token,
 void        service_free    (Service *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Service, service_free)
 
-/* A small request, repeated when the service failed; only for what may be done twice. @id:
- * (nullable): the image it is about, known in the service's logs as "req-ID". */
+/* A small request, repeated when the service failed, while retry_patience() lasts; only for what
+ * may be done twice. @id: (nullable): the image it is about, known in the service's logs as
+ * "req-ID". */
 HttpAnswer *service_call    (Service *self, const char *method, const char *path, GBytes *json,
                              const char *id, GCancellable *cancellable, GError **error)
                              G_GNUC_WARN_UNUSED_RESULT;
@@ -41,6 +43,11 @@ HttpAnswer *service_fetch   (Service *self, const char *path, const GlanceSink *
                              GCancellable *cancellable, GError **error)
                              G_GNUC_WARN_UNUSED_RESULT;
 
-/* Waits before attempt @n (1 for the first repetition), a little differently each time. */
-gboolean    service_back_off (Service *self, guint n, GCancellable *cancellable, GError **error)
+/* When a transfer of @length bytes must be over that begins now: monotonic microseconds. */
+gint64      service_deadline (Service *self, gint64 length);
+
+/* Waits before repetition @n (1 for the first one) of what has failed with @failure (nullable).
+ * FALSE when cancelled, and with @failure when that would last beyond @deadline. */
+gboolean    service_back_off (Service *self, guint n, const GError *failure, gint64 deadline,
+                             GCancellable *cancellable, GError **error)
                              G_GNUC_WARN_UNUSED_RESULT;

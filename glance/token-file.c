@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Knows a token in a file. The file is read each time, so a new token is in use with the next
- * request. */
+ * request. Whoever renews it may be in the middle of that when we look. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +9,10 @@
 #include <unistd.h>
 
 #include "error-private.h"
+#include "retry.h"
 #include "token-private.h"
+
+#define PAUSE_MS 100            /* before a file without a good token is read again */
 
 struct _GlanceTokenFile
 {
@@ -65,13 +68,12 @@ read_token (const char  *path,
   return g_steal_pointer (&text);
 }
 
+/* Another one than @refused (nullable). */
 static char *
-glance_token_file_get (GlanceToken   *token,
-                       const char    *refused,
-                       GCancellable  *cancellable,
-                       GError       **error)
+read_new_token (GlanceTokenFile  *self,
+                const char       *refused,
+                GError          **error)
 {
-  GlanceTokenFile *self = GLANCE_TOKEN_FILE (token);
   g_autofree char *text = read_token (self->path, error);
 
   if (text == NULL)
@@ -87,6 +89,32 @@ glance_token_file_get (GlanceToken   *token,
     }
 
   return g_steal_pointer (&text);
+}
+
+static char *
+glance_token_file_get (GlanceToken   *token,
+                       const char    *refused,
+                       GCancellable  *cancellable,
+                       GError       **error)
+{
+  GlanceTokenFile *self = GLANCE_TOKEN_FILE (token);
+
+  for (guint attempt = 1; ; attempt++)
+    {
+      g_autoptr (GError) local_error = NULL;
+      char *text = read_new_token (self, refused, &local_error);
+
+      if (text != NULL)
+        return text;
+      if (attempt == RETRY_ATTEMPTS)
+        {
+          g_propagate_error (error, g_steal_pointer (&local_error));
+          return NULL;
+        }
+
+      if (!retry_sleep (retry_wait (PAUSE_MS, attempt, 0), cancellable, error))
+        return NULL;
+    }
 }
 
 static void

@@ -8,11 +8,7 @@
 
 #include "error-private.h"
 #include "images-private.h"
-
-#define ATTEMPTS 4
-
-/* Bytes a second: an upload that is slower on the whole ends at the last of all deadlines. */
-#define SLOWEST  (128 * 1024)
+#include "retry.h"
 
 typedef struct
 {
@@ -102,7 +98,7 @@ wait_until_settled (Upload    *self,
         return NULL;
       if (has_settled (image, sent) || g_get_monotonic_time () > until)
         return g_steal_pointer (&image);
-      if (!service_back_off (service, n, self->cancellable, error))
+      if (!service_back_off (service, n, NULL, 0, self->cancellable, error))
         return NULL;
     }
 }
@@ -272,16 +268,14 @@ send_until_done (Upload  *self,
           break;
         }
 
-      if (attempt == ATTEMPTS || g_get_monotonic_time () > self->deadline)
+      if (attempt == RETRY_ATTEMPTS)
         {
-          g_propagate_prefixed_error (error, g_steal_pointer (&failure),
-                                      "given up after %u attempts: ",
-                                      attempt);
+          glance_propagate_attempts (error, g_steal_pointer (&failure), attempt);
           return NULL;
         }
 
       g_debug ("image %s is sent again: %s", self->id, failure->message);
-      if (!service_back_off (service, attempt, self->cancellable, error))
+      if (!service_back_off (service, attempt, failure, self->deadline, self->cancellable, error))
         return NULL;
     }
 }
@@ -317,15 +311,12 @@ glance_images_upload (GlanceImages      *self,
 {
   g_autoptr (GlanceDigest) digest = glance_digest_new ();
   g_autoptr (GlancePipe) pipe = glance_pipe_new (body, digest, cancellable);
-  Service *service = glance_images_get_service (self);
-  gint64 longest_s = ATTEMPTS * (gint64) (service->stall_s + service->settle_ms / 1000)
-                     + body->length / SLOWEST;
   Upload upload = {
     .images = self,
     .id = id,
     .pipe = pipe,
     .digest = digest,
-    .deadline = g_get_monotonic_time () + longest_s * G_USEC_PER_SEC,
+    .deadline = service_deadline (glance_images_get_service (self), body->length),
     .cancellable = cancellable,
   };
 

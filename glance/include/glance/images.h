@@ -24,6 +24,7 @@ typedef struct
   guint       connect_ms;       /* [10000] until a connection stands */
   guint       stall_s;          /* [60] without a byte, in either direction */
   guint       settle_ms;        /* [as stall_s] until an image has left "saving" */
+  guint       deadline_s;       /* [a day] until a transfer is over, with all its attempts */
   guint       backoff_ms;       /* [1000] before the second attempt; doubled for each further one */
 } GlanceSettings;
 

@@ -21,6 +21,8 @@ typedef enum
   FAKE_ANSWER_AND_CLOSE,        /* with unread bytes, so that the sender is reset */
   FAKE_RESET,
   FAKE_STALL,                   /* say nothing more until the other side goes away */
+  FAKE_DRIP,                    /* say it one byte at a time, ten a second */
+  FAKE_ENDLESS_HEADERS,         /* one more header, until the other side goes away */
 } FakeEnd;
 
 /* What happens to the next request of @method, in place of what is right. Strings are not
@@ -35,6 +37,7 @@ typedef struct
   const char   *text;           /* (nullable): the body; the service's own when NULL */
   const char   *becomes;        /* (nullable): the image's status from then on,
       its bytes as they came */
+  const char   *headers;        /* (nullable): more of the answer's: "Name: value\r\n" each */
   const char   *then;           /* (nullable): its status after one more GET */
   gboolean      spoil;          /* other hashes than those of the bytes */
   GCancellable *cancel;         /* (nullable): cancelled when it happens */

@@ -13,10 +13,11 @@ respond (FakeRequest *request,
          const char  *text)
 {
   g_autofree char *head = g_strdup_printf (
-    "HTTP/1.1 %u Fake\r\nContent-Type: %s\r\nX-Openstack-Request-Id: req-of-the-fake\r\n%s"
+    "HTTP/1.1 %u Fake\r\nContent-Type: %s\r\nX-Openstack-Request-Id: req-of-the-fake\r\n%s%s"
     "Content-Length: %zu\r\n\r\n", status,
     text[0] == '{' ? "application/json" : "text/html; charset=UTF-8",
     status >= 300 && status < 400 ? "Location: http://127.0.0.1:1/v2/images\r\n" : "",
+    request->fault.headers != NULL ? request->fault.headers : "",
     status == 204 ? 0 : strlen (text));
   g_autofree char *all = g_strconcat (head, status == 204 ? "" : text, NULL);
 
@@ -40,6 +41,34 @@ stall (FakeRequest *request)
 
   while (g_input_stream_read (request->input, &byte, 1, request->fake->stop, NULL) > 0)
     ;
+}
+
+static gboolean
+say (FakeRequest *request,
+     const char  *bytes,
+     gsize        size)
+{
+  return g_output_stream_write_all (request->output, bytes, size, NULL, request->fake->stop, NULL);
+}
+
+static void
+drip (FakeRequest *request)
+{
+  const char text[] = "HTTP/1.1 200 Fake\r\nContent-Length: 4000\r\n\r\n";
+
+  for (gsize i = 0; say (request, i < strlen (text) ? &text[i] : " ", 1); i++)
+    g_usleep (100 * 1000);
+}
+
+static void
+flood (FakeRequest *request)
+{
+  const char first[] = "HTTP/1.1 200 Fake\r\n";
+  const char header[] = "X-And-Another: and its value\r\n";
+  gboolean heard = say (request, first, strlen (first));
+
+  while (heard)
+    heard = say (request, header, strlen (header));
 }
 
 /* With the lock held. */
@@ -108,6 +137,14 @@ do_fault (FakeRequest *request,
 
     case FAKE_STALL:
       stall (request);
+      return FALSE;
+
+    case FAKE_DRIP:
+      drip (request);
+      return FALSE;
+
+    case FAKE_ENDLESS_HEADERS:
+      flood (request);
       return FALSE;
 
     default:

@@ -378,7 +378,7 @@ static const struct
   { "forbidden", { 403, NULL, NULL, 0 }, 1, GLANCE_ERROR_FORBIDDEN, "answered 403: so it is" },
   { "broken", { 500, NULL, NULL, 0 }, 4, GLANCE_ERROR_SERVER, "answered 500: so it is" },
   { "away", { 503, NULL, NULL, 0 }, 4, GLANCE_ERROR_UNAVAILABLE, "answered 503: so it is" },
-  { "silent", { 0, NULL, NULL, 0 }, 4, GLANCE_ERROR_TIMEOUT, "Keystone: POST http://" },
+  { "silent", { 0, NULL, NULL, 0 }, 2, GLANCE_ERROR_TIMEOUT, "Keystone: POST http://" },
 };
 
 static void
