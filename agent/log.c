@@ -7,6 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 
+/* The log's level may change while threads write to it. */
+struct _Log
+{
+  gint lowest;
+};
+
 static const struct
 {
   const char     *word;
@@ -60,11 +66,12 @@ write_log (GLogLevelFlags   level,
            gsize            n_fields,
            gpointer         user_data)
 {
+  Log *self = user_data;
   GLogLevelFlags plain = level & G_LOG_LEVEL_MASK;
   const char *message = "";
   const char *domain = NULL;
 
-  if (plain > (GLogLevelFlags) GPOINTER_TO_INT (user_data))
+  if (plain > (GLogLevelFlags) g_atomic_int_get (&self->lowest))
     return G_LOG_WRITER_HANDLED;
 
   for (gsize i = 0; i < n_fields; i++)
@@ -86,19 +93,39 @@ write_log (GLogLevelFlags   level,
 }
 
 /**
- * log_begin:
+ * log_set_level:
+ * @self: the log
  * @level: "error", "warning", "info" or "debug"
  *
- * From now on, what is at least as grave goes to stderr, or to the journal when that is where
- * stderr leads.
+ * From now on, what is at least as grave is written.
  */
 void
-log_begin (const char *level)
+log_set_level (Log        *self,
+               const char *level)
 {
   GLogLevelFlags lowest = G_LOG_LEVEL_INFO;
 
   for (gsize i = 0; i < G_N_ELEMENTS (levels); i++)
     if (strcmp (levels[i].word, level) == 0)
       lowest = levels[i].level;
-  g_log_set_writer_func (write_log, GINT_TO_POINTER (lowest), NULL);
+  g_atomic_int_set (&self->lowest, (gint) lowest);
+}
+
+/**
+ * log_begin:
+ * @level: "error", "warning", "info" or "debug"
+ *
+ * From now on, what is at least as grave goes to stderr, or to the journal when that is where
+ * stderr leads. To be called once.
+ *
+ * Returns: (transfer none): the log, which lives as long as the process
+ */
+Log *
+log_begin (const char *level)
+{
+  Log *self = g_new0 (Log, 1);
+
+  log_set_level (self, level);
+  g_log_set_writer_func (write_log, self, NULL);
+  return self;
 }

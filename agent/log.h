@@ -5,8 +5,11 @@
 
 G_BEGIN_DECLS
 
+typedef struct _Log Log;
+
 /* From now on, what is at least as grave as @level ("error", "warning", "info" or "debug") goes to
  * stderr, or to the journal when that is where stderr leads. */
-void log_begin (const char *level);
+Log  *log_begin     (const char *level);
+void  log_set_level (Log *self, const char *level);
 
 G_END_DECLS

@@ -233,9 +233,12 @@ shorten (Cli            *cli,
 {
   g_auto (ChainOptions) options = { 0 };
   g_autofree char *length = NULL;
+  gboolean gives_way = FALSE;
   const GOptionEntry own[] = {
     { "max-chain-length", 'l', 0, G_OPTION_ARG_STRING, &length,
       "Layers that a chain may have; else as the configuration says", "LAYERS" },
+    { "give-way", 0, 0, G_OPTION_ARG_NONE, &gives_way,
+      "Be called off by whatever else is asked for the disks", NULL },
     { NULL, 0, 0, G_OPTION_ARG_NONE, NULL, NULL, NULL },
   };
   g_autoptr (JsonObject) request = NULL;
@@ -247,6 +250,8 @@ shorten (Cli            *cli,
       !members_set_count (request, "max_chain_length", "--max-chain-length", length, "a number",
                           error))
     return FALSE;
+  if (gives_way)
+    json_object_set_boolean_member (request, "give_way", TRUE);
   return chain_options_ask (&options, cli, "POST", arguments[0], "shorten",
                             g_steal_pointer (&request), error);
 }

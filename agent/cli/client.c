@@ -19,6 +19,7 @@ struct _Client
   char        *socket_path;
   SoupSession *session;
   JsonNode    *refusal;
+  gboolean     warned;          /* of what the daemon says with each answer */
 };
 
 typedef struct
@@ -140,6 +141,26 @@ parse_answer (GBytes  *bytes,
   return NULL;
 }
 
+/* Once, whatever a command asks for. */
+static void
+tell_warning (Client      *self,
+              SoupMessage *message)
+{
+  const char *warning = soup_message_headers_get_one (soup_message_get_response_headers (message),
+                                                      "Warning");
+  const char *text = warning != NULL ? strchr (warning, '"') : NULL;
+  const char *end = text != NULL ? strchr (text + 1, '"') : NULL;
+  g_autofree char *plain = NULL;
+
+  /* A refusal says it itself. */
+  if (end == NULL || self->warned || !SOUP_STATUS_IS_SUCCESSFUL (soup_message_get_status (message)))
+    return;
+
+  plain = g_strndup (text + 1, (gsize) (end - text - 1));
+  g_printerr ("qsnap: warning: %s\n", plain);
+  self->warned = TRUE;
+}
+
 static void
 explain_refusal (Client       *self,
                  SoupMessage  *message,
@@ -218,6 +239,7 @@ client_call (Client        *self,
       return FALSE;
     }
 
+  tell_warning (self, message);
   node = parse_answer (received, &problem);
   if (!SOUP_STATUS_IS_SUCCESSFUL (soup_message_get_status (message)))
     {

@@ -38,5 +38,6 @@ extern const Command tree_commands[];
 extern const Command chain_commands[];
 extern const Command image_commands[];
 extern const Command operation_commands[];
+extern const Command journal_commands[];
 
 G_END_DECLS

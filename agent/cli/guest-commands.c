@@ -132,12 +132,15 @@ print_guests (JsonObject *answer)
     {
       JsonObject *guest = array_object (list, i);
       const char *remark = field_text (field_object (guest, "error"), "message");
+      JsonArray *alarms = field_array (guest, "alarms");
 
       table_add (table, field_text (guest, "id"));
       table_add (table, field_text (guest, "name"));
       table_add (table, field_text (guest, "state"));
       table_add (table, field_text (guest, "run_state"));
       table_add (table, field_text (guest, "monitor"));
+      if (remark == NULL && array_length (alarms) > 0)
+        remark = field_text (array_object (alarms, 0), "message");
       table_add (table, remark != NULL ? remark : "");
     }
   table_print (table);
@@ -151,6 +154,29 @@ guests (Cli            *cli,
 {
   return options_parse (cli, command, NULL, &arguments, error) &&
          ask_and_print (cli, "/v1/guests", print_guests, error);
+}
+
+static gboolean
+cont (Cli            *cli,
+      const Command  *command,
+      char          **arguments,
+      GError        **error)
+{
+  g_autofree char *path = NULL;
+  g_autoptr (JsonNode) answer = NULL;
+
+  if (!options_parse (cli, command, NULL, &arguments, error))
+    return FALSE;
+
+  path = client_path ("guests", arguments[0], "resume");
+  answer = client_ask (cli->client, "POST", path, NULL, NULL, NULL, error);
+  if (answer == NULL)
+    return FALSE;
+  if (cli->json)
+    output_json (answer);
+  output_line (cli, "Guest %s goes on; it is %s.", arguments[0],
+               field_text (json_node_get_object (answer), "run_state"));
+  return TRUE;
 }
 
 static void
@@ -184,6 +210,9 @@ const Command guest_commands[] = {
     "  qsnap guests\n"
     "  qsnap guests --json | jq -r '.guests[].id'\n",
     guests },
+  { "cont", "GUEST", 1, 1, "Let a guest go on that was stopped at an error of a disk.",
+    "  qsnap cont web                                                (once there is room again)\n",
+    cont },
   { "disks", "GUEST", 1, 1, "Show the disks of a guest, each with its chain of layers.",
     "  qsnap disks web\n",
     disks },

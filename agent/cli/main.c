@@ -12,7 +12,7 @@
 
 static const Command *const command_groups[] = {
   guest_commands, point_commands, tree_commands, chain_commands, image_commands,
-  operation_commands,
+  operation_commands, journal_commands,
 };
 
 static char *

@@ -267,6 +267,37 @@ health (Cli            *cli,
          ask_and_print (cli, "/v1/health", output_members, error);
 }
 
+static gboolean
+reload (Cli            *cli,
+        const Command  *command,
+        char          **arguments,
+        GError        **error)
+{
+  g_autoptr (JsonNode) answer = NULL;
+  JsonArray *waiting;
+
+  if (!options_parse (cli, command, NULL, &arguments, error))
+    return FALSE;
+
+  answer = client_ask (cli->client, "POST", "/v1/reload", NULL, NULL, NULL, error);
+  if (answer == NULL)
+    return FALSE;
+  if (cli->json)
+    output_json (answer);
+
+  output_line (cli, "The daemon has read its settings again.");
+  waiting = field_array (json_node_get_object (answer), "need_restart");
+  for (guint i = 0; i < array_length (waiting); i++)
+    {
+      JsonNode *key = json_array_get_element (waiting, i);
+
+      if (json_node_get_value_type (key) == G_TYPE_STRING)
+        output_line (cli, "%s changes when the daemon is started again.",
+                     json_node_get_string (key));
+    }
+  return TRUE;
+}
+
 const Command operation_commands[] = {
   { "operations", "", 0, 0, "List the operations that run.",
     "  qsnap operations\n"
@@ -293,5 +324,8 @@ const Command operation_commands[] = {
   { "health", "", 0, 0, "Ask the daemon how it is.",
     "  qsnap health\n",
     health },
+  { "reload", "", 0, 0, "Have the daemon read its settings again.",
+    "  qsnap reload\n",
+    reload },
   { NULL }
 };

@@ -19,6 +19,7 @@ typedef enum
   CONFIG_OPTIONAL_COUNT,        /* gint, -1 while it is not set */
   CONFIG_SECONDS,               /* guint, written as "10s", "500ms", "2min" or a number alone */
   CONFIG_MILLISECONDS,
+  CONFIG_BYTES,                 /* guint64, written as "512MiB", "1GiB" or a number alone */
   CONFIG_PATHS,                 /* GStrv, parted by ; */
 } ConfigType;
 
@@ -42,6 +43,7 @@ gboolean config_value_set   (const ConfigKey *key, gpointer settings, const char
                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
 void     config_value_clear (const ConfigKey *key, gpointer settings);
 void     config_value_copy  (const ConfigKey *key, gconstpointer from, gpointer to);
+gboolean config_value_equal (const ConfigKey *key, gconstpointer a, gconstpointer b);
 
 /* Calls @func for each "key = value" and, with @key NULL, for each "[group]"; @where is
  * "FILE:LINE". */

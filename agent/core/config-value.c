@@ -104,7 +104,7 @@ parse_number (const ConfigKey *key,
               guint           *value)
 {
   static const struct { const char *suffix; guint ms; } units[] = {
-    { "ms", 1 }, { "s", 1000 }, { "min", 60 * 1000 },
+    { "ms", 1 }, { "s", 1000 }, { "min", 60 * 1000 }, { "h", 60 * 60 * 1000 },
   };
   guint own_ms = key->type == CONFIG_SECONDS ? 1000 : 1;
   guint unit_ms = own_ms;
@@ -133,6 +133,28 @@ parse_number (const ConfigKey *key,
     return FALSE;
 
   *value = (guint) number;
+
+  return TRUE;
+}
+
+/* Units of 1024, with or without the "iB" behind them. */
+static gboolean
+parse_bytes (const char *text,
+             guint64    *value)
+{
+  static const char units[] = "KMGT";
+  gsize n_digits = strspn (text, "0123456789");
+  g_autofree char *digits = g_strndup (text, n_digits);
+  g_autofree char *unit = g_strstrip (g_strdup (text + n_digits));
+  const char *found = *unit != '\0' ? strchr (units, *unit) : NULL;
+  guint shift = found != NULL ? 10 * (guint) (found - units + 1) : 0;
+  guint64 number;
+
+  if ((*unit != '\0' && (found == NULL || !is_word (unit + 1, " B iB"))) ||
+      !g_ascii_string_to_unsigned (digits, 10, 0, (guint64) G_MAXINT64 >> shift, &number, NULL))
+    return FALSE;
+
+  *value = number << shift;
 
   return TRUE;
 }
@@ -198,6 +220,10 @@ set_field (const ConfigKey *key,
       return parse_number (key, text, field)
              ? NULL : g_strdup_printf ("is not a number from %u to %u%s", key->least, key->most,
                                        unit_of (key));
+
+    case CONFIG_BYTES:
+      return parse_bytes (text, field)
+             ? NULL : g_strdup ("is not a number of bytes (\"512MiB\" and \"1GiB\" are understood)");
 
     case CONFIG_PATHS:
       paths = parse_paths (text, &wrong);
@@ -280,6 +306,9 @@ config_value_clear (const ConfigKey *key,
     case CONFIG_MILLISECONDS:
       *(guint *) field = 0;
       break;
+    case CONFIG_BYTES:
+      *(guint64 *) field = 0;
+      break;
     case CONFIG_OPTIONAL_COUNT:
       *(gint *) field = -1;
       break;
@@ -316,6 +345,9 @@ config_value_copy (const ConfigKey *key,
     case CONFIG_MILLISECONDS:
       *(guint *) target = *(const guint *) source;
       break;
+    case CONFIG_BYTES:
+      *(guint64 *) target = *(const guint64 *) source;
+      break;
     case CONFIG_OPTIONAL_COUNT:
       *(gint *) target = *(const gint *) source;
       break;
@@ -325,5 +357,39 @@ config_value_copy (const ConfigKey *key,
     default:
       *(char **) target = g_strdup (*(char *const *) source);
       break;
+    }
+}
+
+/**
+ * config_value_equal:
+ * @key: the setting
+ * @a: settings
+ * @b: settings of the same type
+ *
+ * Returns: whether the field is the same in both
+ */
+gboolean
+config_value_equal (const ConfigKey *key,
+                    gconstpointer    a,
+                    gconstpointer    b)
+{
+  gconstpointer one = field_of (key, a);
+  gconstpointer other = field_of (key, b);
+
+  switch (key->type)
+    {
+    case CONFIG_BOOLEAN:
+    case CONFIG_COUNT:
+    case CONFIG_SECONDS:
+    case CONFIG_MILLISECONDS:
+      return *(const guint *) one == *(const guint *) other;
+    case CONFIG_BYTES:
+      return *(const guint64 *) one == *(const guint64 *) other;
+    case CONFIG_OPTIONAL_COUNT:
+      return *(const gint *) one == *(const gint *) other;
+    case CONFIG_PATHS:
+      return g_strv_equal (*(const char *const **) one, *(const char *const **) other);
+    default:
+      return g_strcmp0 (*(char *const *) one, *(char *const *) other) == 0;
     }
 }

@@ -24,6 +24,8 @@ const ConfigKey config_keys[] = {
   { "daemon",   "log",            DAEMON (WORD, log_level), "info", 0, 0,
     "error warning info debug" },
   { "daemon",   "scan-folders",   DAEMON (PATHS, scan_folders), "", 0, 0, NULL },
+  { "daemon",   "reserve",        DAEMON (BYTES, reserve), "1GiB", 0, 0, NULL },
+  { "daemon",   "wait-for-room",  DAEMON (SECONDS, wait_for_room_s), "30min", 1, DAY_S, NULL },
 
   { "rest",     "socket",         DAEMON (PATH, socket), "/run/qsnapd/qsnapd.sock", 0, 0, NULL },
   { "rest",     "group",          DAEMON (TEXT, socket_group), NULL, 0, 0, NULL },
@@ -40,6 +42,7 @@ const ConfigKey config_keys[] = {
   { "glance",   "clouds-file",    DAEMON (PATH, glance_clouds_file), NULL, 0, 0, NULL },
   { "glance",   "ca-file",        DAEMON (PATH, glance_ca_file), NULL, 0, 0, NULL },
   { "glance",   "timeout",        DAEMON (SECONDS, glance_timeout_s), "60s", 1, DAY_S, NULL },
+  { "glance",   "deadline",       DAEMON (SECONDS, glance_deadline_s), "24h", 1, 30 * DAY_S, NULL },
 
   { "snapshot", "quiesce",        DAEMON (WORD, quiesce), "none", 0, 0, "none try require" },
   { "snapshot", "freeze-timeout", DAEMON (MILLISECONDS, freeze_timeout_ms), "10s", 1,
@@ -217,15 +220,34 @@ guest_config_free (GuestConfig *self)
 }
 
 /**
- * config_free:
+ * config_ref:
+ * @self: the settings
+ *
+ * Returns: (transfer full): the same, which hold until config_unref()
+ */
+Config *
+config_ref (const Config *self)
+{
+  return g_atomic_rc_box_acquire ((Config *) self);
+}
+
+static void
+config_clear (gpointer data)
+{
+  Config *self = data;
+
+  clear_keys (FALSE, self);
+  g_ptr_array_unref (self->guests);
+}
+
+/**
+ * config_unref:
  * @self: (transfer full): the settings
  */
 void
-config_free (Config *self)
+config_unref (Config *self)
 {
-  clear_keys (FALSE, self);
-  g_ptr_array_unref (self->guests);
-  g_free (self);
+  g_atomic_rc_box_release_full (self, config_clear);
 }
 
 static gboolean
@@ -462,7 +484,7 @@ config_load (const char         *path,
              const char *const  *overrides,
              GError            **error)
 {
-  g_autoptr (Config) config = g_new0 (Config, 1);
+  g_autoptr (Config) config = g_atomic_rc_box_new0 (Config);
   g_autoptr (GPtrArray) guest_lines = g_ptr_array_new_with_free_func (g_free);
   g_autoptr (GHashTable) lines = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   Reader reader = { config, NULL, guest_lines, lines };

@@ -3,7 +3,7 @@
 /* Knows which operations of the journal are kept in mind after a restart, and which are forgotten.
  * */
 
-#include "engine-private.h"
+#include "claim-private.h"
 
 #include <core/error.h>
 
@@ -94,7 +94,7 @@ engine_load (Engine  *self,
 {
   g_autoptr (GPtrArray) all = NULL;
 
-  if (!operations_prune (self->journal, N_KEPT, error))
+  if (journal_get_damage (self->journal) == NULL && !operations_prune (self->journal, N_KEPT, error))
     return FALSE;
 
   all = operations_load (self->journal, error);

@@ -23,6 +23,7 @@ struct _Engine
   GHashTable *by_id;
   GHashTable *by_key;
   GPtrArray  *claims;           /* not owned: a claim takes itself out */
+  GPtrArray  *claiming;         /* of GTask: who waits for claims that give way, the first first */
   guint       n_running;
   guint       n_finished;
 
@@ -32,12 +33,6 @@ struct _Engine
   GPtrArray  *windows;          /* of Run: whose guests stand still now; not owned */
   GPtrArray  *waiting;          /* of Run: whose guests do so for another operation; not owned */
 };
-
-/* claim.c */
-Claim      *claim_take      (Engine *engine, const char *guest, const char *const *disks);
-void        claim_hold_for  (Claim *self, Operation *operation);
-const char *claim_get_guest (Claim *self);
-char      **claim_get_disks (Claim *self);
 
 /* commit.c: writes of many operations become durable in one transaction. @error is NULL when they
  * are. */
@@ -94,6 +89,7 @@ void        recovery_start  (Engine *engine, Operation *operation);
 
 /* engine.c */
 void        engine_add      (Engine *self, Operation *operation);
+void        engine_freed    (Engine *self, const char *guest);
 
 /* engine-load.c: to be called when an operation has finished. */
 void        engine_prune    (Engine *self);

@@ -2,13 +2,14 @@
 
 /* Knows all operations: takes new ones, finds old ones, ends those that nobody wants any more. */
 
-#include "engine-private.h"
+#include "claim-private.h"
 
 #include <core/error.h>
 
 G_DEFINE_FINAL_TYPE (Engine, engine, G_TYPE_OBJECT)
 
 static guint operation_signal;
+static guint freed_signal;
 
 static void
 engine_finalize (GObject *object)
@@ -27,6 +28,7 @@ engine_finalize (GObject *object)
   g_ptr_array_unref (self->operations);
   g_ptr_array_unref (self->commits);
   g_ptr_array_unref (self->claims);
+  g_ptr_array_unref (self->claiming);
   g_ptr_array_unref (self->windows);
   g_ptr_array_unref (self->waiting);
   g_hash_table_unref (self->kinds);
@@ -49,6 +51,16 @@ engine_class_init (EngineClass *klass)
    */
   operation_signal = g_signal_new ("operation", TYPE_ENGINE, G_SIGNAL_RUN_LAST, 0, NULL, NULL,
                                    NULL, G_TYPE_NONE, 1, TYPE_OPERATION);
+
+  /**
+   * Engine::freed:
+   * @self: the engine
+   * @guest: a guest's id
+   *
+   * Disks of @guest that were held, and not by somebody who gives way, are not any more.
+   */
+  freed_signal = g_signal_new ("freed", TYPE_ENGINE, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
+                               G_TYPE_NONE, 1, G_TYPE_STRING);
 }
 
 static void
@@ -59,6 +71,7 @@ engine_init (Engine *self)
   self->by_id = g_hash_table_new (g_str_hash, g_str_equal);
   self->by_key = g_hash_table_new (g_str_hash, g_str_equal);
   self->claims = g_ptr_array_new ();
+  self->claiming = g_ptr_array_new_with_free_func (g_object_unref);
   self->windows = g_ptr_array_new ();
   self->waiting = g_ptr_array_new ();
   self->commits = g_ptr_array_new_with_free_func ((GDestroyNotify) commit_free);
@@ -152,6 +165,13 @@ engine_add (Engine    *self,
     g_hash_table_insert (self->by_key, operation->idempotency_key, operation);
 
   g_signal_connect_object (operation, "changed", G_CALLBACK (on_operation_changed), self, 0);
+}
+
+void
+engine_freed (Engine     *self,
+              const char *guest)
+{
+  g_signal_emit (self, freed_signal, 0, guest);
 }
 
 static gboolean

@@ -51,6 +51,7 @@ static const struct
   { AGENT_ERROR_GUEST,        502, "guest"        },
   { AGENT_ERROR_UNAVAILABLE,  503, "unavailable"  },
   { AGENT_ERROR_TIMEOUT,      504, "timeout"      },
+  { AGENT_ERROR_DAMAGED,      503, "damaged"      },
   { AGENT_ERROR_INTERNAL,     500, "internal"     },
 };
 

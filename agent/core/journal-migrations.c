@@ -121,7 +121,17 @@ static const char version_2[] =
   "  PRIMARY KEY (guest, disk)"
   ") STRICT, WITHOUT ROWID;";
 
-const char *const journal_migrations[] = { version_1, version_2, NULL };
+/* What is to be done in a store that could not be asked. */
+static const char version_3[] =
+  "CREATE TABLE unwanted_images ("
+  "  id        TEXT PRIMARY KEY NOT NULL,"
+  "  store     TEXT NOT NULL,"
+  "  operation TEXT NOT NULL,"          /* which has made it; it may be forgotten before */
+  "  why       TEXT NOT NULL,"          /* it was not deleted at once */
+  "  since_us  INTEGER NOT NULL"
+  ") STRICT;";
+
+const char *const journal_migrations[] = { version_1, version_2, version_3, NULL };
 
 static gboolean
 execute (sqlite3     *db,

@@ -2,7 +2,9 @@
 
 /* Knows when a file may be used as the journal: nobody else has it, it is ours, and it is whole. */
 
+#include "journal-log.h"
 #include "journal-private.h"
+#include "journal-tables.h"
 
 #include <core/error.h>
 
@@ -18,6 +20,28 @@
  * meanwhile. */
 #define BUSY_TIMEOUT_MS 1000
 
+#define PAGE_SIZE_MIN 512       /* bytes, SQLite's */
+#define LOCK_TEXT_MAX 300       /* bytes: a number and a host's name */
+
+/**
+ * journal_set_damaged:
+ * @error: return location
+ * @path: the journal's name
+ * @what: what is wrong with it
+ *
+ * Sets AGENT_ERROR_DAMAGED.
+ */
+void
+journal_set_damaged (GError     **error,
+                     const char  *path,
+                     const char  *what)
+{
+  agent_set_error (error, AGENT_ERROR_DAMAGED,
+                   "qsnap rebuild-journal makes a new one from what can be read of it, QEMU and "
+                   "the files; no guest's disk depends on it",
+                   "the journal %s is damaged: %s", path, what);
+}
+
 /**
  * journal_set_sqlite_error:
  * @error: return location
@@ -25,7 +49,8 @@
  * @path: its name
  * @doing: what could not be done to it: "read", "write"
  *
- * Sets AGENT_ERROR_NO_SPACE, AGENT_ERROR_CONFLICT for a constraint, else AGENT_ERROR_INTERNAL.
+ * Sets AGENT_ERROR_NO_SPACE, AGENT_ERROR_CONFLICT for a constraint, AGENT_ERROR_DAMAGED for what is
+ * no whole database, else AGENT_ERROR_INTERNAL.
  */
 void
 journal_set_sqlite_error (GError     **error,
@@ -47,8 +72,8 @@ journal_set_sqlite_error (GError     **error,
       break;
     case SQLITE_NOTADB:
     case SQLITE_CORRUPT:
-      hint = "move the file away, or put a copy of it back; no guest's disk depends on it";
-      break;
+      journal_set_damaged (error, path, sqlite3_errmsg (db));
+      return;
     default:
       break;
     }
@@ -68,20 +93,29 @@ set_errno (GError     **error,
                    "cannot %s %s: %s", doing, path, g_strerror (saved));
 }
 
+/* "PID HOST"; on a file system of several hosts a number alone would mislead. */
 static void
 set_locked (GError     **error,
             const char  *path,
             int          lock)
 {
-  char text[16] = { 0 };
+  char text[LOCK_TEXT_MAX + 1] = { 0 };
   gssize n_read = pread (lock, text, sizeof text - 1, 0);
-  guint64 pid = n_read > 0 ? g_ascii_strtoull (text, NULL, 10) : 0;
-  g_autofree char *who = pid > 0 ? g_strdup_printf ("the process %" G_GUINT64_FORMAT, pid)
-                                 : g_strdup ("another process");
+  char *host = NULL;
+  guint64 pid = n_read > 0 ? g_ascii_strtoull (text, &host, 10) : 0;
+  g_autoptr (GString) who = g_string_new (NULL);
+
+  if (pid == 0)
+    g_string_append (who, "another process");
+  else
+    g_string_append_printf (who, "process %" G_GUINT64_FORMAT, pid);
+
+  if (pid != 0 && g_utf8_validate (host, -1, NULL) && *g_strstrip (host) != '\0')
+    g_string_append_printf (who, " on host %s", host);
 
   agent_set_error (error, AGENT_ERROR_CONFLICT,
                    "stop that daemon first, or give this one another state folder",
-                   "the journal %s is in use by %s", path, who);
+                   "the journal %s is in use by %s", path, who->str);
 }
 
 /**
@@ -90,8 +124,8 @@ set_locked (GError     **error,
  * @lock: (out): a descriptor; the journal is ours until it is closed, which a death does as well
  * @error: return location
  *
- * Takes "@path.lock" and writes our process id into it. The file stays when it is given up:
- * removing it would let two processes lock two files of this name.
+ * Takes "@path.lock" and writes our process id and host into it. The file stays when it is given
+ * up: removing it would let two processes lock two files of this name.
  *
  * Returns: %FALSE with AGENT_ERROR_CONFLICT, which names the process that has it,
  *   AGENT_ERROR_NO_SPACE or AGENT_ERROR_INTERNAL
@@ -102,7 +136,7 @@ journal_lock_file (const char  *path,
                    GError     **error)
 {
   g_autofree char *lock_path = g_strconcat (path, ".lock", NULL);
-  g_autofree char *pid = g_strdup_printf ("%ld\n", (long) getpid ());
+  g_autofree char *pid = g_strdup_printf ("%ld %s\n", (long) getpid (), g_get_host_name ());
   gsize length = strlen (pid);
   int fd = g_open (lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
@@ -135,9 +169,18 @@ journal_lock_file (const char  *path,
   return TRUE;
 }
 
-static gboolean
-sync_folder (const char  *path,
-             GError     **error)
+/**
+ * journal_sync_folder:
+ * @path: the journal's name
+ * @error: return location
+ *
+ * Makes the names in its folder durable.
+ *
+ * Returns: %FALSE with AGENT_ERROR_NO_SPACE or AGENT_ERROR_INTERNAL
+ */
+gboolean
+journal_sync_folder (const char  *path,
+                     GError     **error)
 {
   g_autofree char *folder = g_path_get_dirname (path);
   int fd = g_open (folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
@@ -153,36 +196,51 @@ sync_folder (const char  *path,
 }
 
 /**
- * journal_make_file:
- * @path: the journal's name
+ * journal_keep_private:
+ * @path: the journal's name, a file that is there
  * @error: return location
  *
- * Sees to it that the file is there, durably, and for its owner alone: requests may hold names that
- * are nobody else's business. SQLite gives the files beside it the same mode.
+ * Sees to it that the file is for its owner alone: requests may hold names that are nobody else's
+ * business. SQLite gives the files beside it the same mode.
  *
- * Returns: %FALSE with AGENT_ERROR_NO_SPACE or AGENT_ERROR_INTERNAL
+ * Returns: %FALSE with AGENT_ERROR_INTERNAL
  */
 gboolean
-journal_make_file (const char  *path,
-                   GError     **error)
+journal_keep_private (const char  *path,
+                      GError     **error)
 {
-  int fd = g_open (path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  int saved = errno;
+  if (g_chmod (path, 0600) == 0)
+    return TRUE;
 
-  if (fd >= 0)
-    {
-      int status = fchmod (fd, 0600);
-
-      saved = errno;
-      g_close (fd, NULL);
-
-      if (status == 0)
-        return sync_folder (path, error);
-    }
-
-  set_errno (error, path, "open", saved);
+  set_errno (error, path, "open", errno);
 
   return FALSE;
+}
+
+/**
+ * journal_read_file:
+ * @path: a file
+ * @error: return location
+ *
+ * Returns: (transfer full): what it holds; nothing where there is no file. %NULL with
+ *   AGENT_ERROR_INTERNAL
+ */
+GBytes *
+journal_read_file (const char  *path,
+                   GError     **error)
+{
+  g_autoptr (GError) problem = NULL;
+  char *contents = NULL;
+  gsize length = 0;
+
+  if (!g_file_get_contents (path, &contents, &length, &problem) &&
+      !g_error_matches (problem, G_FILE_ERROR, G_FILE_ERROR_NOENT))
+    {
+      agent_set_error (error, AGENT_ERROR_INTERNAL, NULL, "%s", problem->message);
+      return NULL;
+    }
+
+  return g_bytes_new_take (contents, length);
 }
 
 static gboolean
@@ -225,8 +283,7 @@ check_owner (sqlite3     *db,
       (g_str_equal (application, "0") && g_str_equal (tables, "0")))
     return TRUE;
 
-  agent_set_error (error, AGENT_ERROR_INTERNAL, "choose another state folder",
-                   "%s is a database, but not a journal of qsnapd", path);
+  journal_set_damaged (error, path, "it is a database, but not a journal of qsnapd");
 
   return FALSE;
 }
@@ -238,15 +295,70 @@ check_whole (sqlite3     *db,
 {
   g_autofree char *answer = NULL;
 
-  if (!query (db, path, "PRAGMA quick_check(1)", &answer, error))
+  if (!query (db, path, "PRAGMA integrity_check(1)", &answer, error))
     return FALSE;
 
   if (g_strcmp0 (answer, "ok") == 0)
     return TRUE;
 
-  agent_set_error (error, AGENT_ERROR_INTERNAL,
-                   "move the file away, or put a copy of it back; no guest's disk depends on it",
-                   "the journal %s is damaged: %s", path, answer != NULL ? answer : "no answer");
+  journal_set_damaged (error, path, answer != NULL ? answer : "no answer");
+
+  return FALSE;
+}
+
+/* The rows of a version that we know. An empty file has none yet. */
+static gboolean
+check_version (sqlite3     *db,
+               const char  *path,
+               GError     **error)
+{
+  g_autofree char *answer = NULL;
+  guint64 version;
+
+  if (!query (db, path, "PRAGMA user_version", &answer, error))
+    return FALSE;
+
+  version = g_ascii_strtoull (answer, NULL, 10);
+
+  return version > g_strv_length ((char **) journal_migrations) ||
+         journal_check_rows (db, path, (guint) version, error);
+}
+
+/**
+ * journal_check_log:
+ * @path: the journal's name
+ * @error: return location
+ *
+ * Looks at the log beside it before SQLite does, which would pass over what is damaged.
+ *
+ * Returns: %FALSE with AGENT_ERROR_DAMAGED when something durable cannot be read any more, or when
+ *   there is a log, and no journal that it belongs to; AGENT_ERROR_INTERNAL
+ */
+gboolean
+journal_check_log (const char  *path,
+                   GError     **error)
+{
+  g_autofree char *log_path = g_strconcat (path, "-wal", NULL);
+  g_autoptr (GBytes) log = NULL;
+  JournalLog read;
+  GStatBuf status;
+  gboolean exists = g_stat (path, &status) == 0;
+
+  log = journal_read_file (log_path, error);
+  if (log == NULL)
+    return FALSE;
+
+  read = journal_log_read (log);
+
+  /* SQLite would take a file that is cut off in its first page for a new one. */
+  if (read.is_damaged)
+    journal_set_damaged (error, path, "its write-ahead log is torn before its end");
+  else if (!exists && read.n_frames > 0)
+    journal_set_damaged (error, path, "only its write-ahead log is there");
+  else if (exists && status.st_size < PAGE_SIZE_MIN)
+    journal_set_damaged (error, path, "it is cut off");
+  else
+    return TRUE;
 
   return FALSE;
 }
@@ -260,7 +372,8 @@ prepare_file (sqlite3     *db,
 
   sqlite3_busy_timeout (db, BUSY_TIMEOUT_MS);
 
-  if (!check_owner (db, path, error) || !check_whole (db, path, error))
+  if (!check_owner (db, path, error) || !check_whole (db, path, error) ||
+      !check_version (db, path, error))
     return FALSE;
 
   if (!query (db, path, "PRAGMA journal_mode = WAL", &mode, error))
@@ -292,7 +405,7 @@ prepare_file (sqlite3     *db,
  *
  * Opens the file, checks that it is a journal and whole, and asks for durable writes.
  *
- * Returns: %FALSE with AGENT_ERROR_INTERNAL
+ * Returns: %FALSE with AGENT_ERROR_DAMAGED or AGENT_ERROR_INTERNAL
  */
 gboolean
 journal_open_file (const char  *path,
@@ -309,12 +422,16 @@ journal_open_file (const char  *path,
       return FALSE;
     }
 
+  /* Who closes a file last writes its log into it: into one that is to be looked into, nothing. */
+  sqlite3_db_config (opened, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+
   if (!prepare_file (opened, path, error))
     {
       sqlite3_close (opened);
       return FALSE;
     }
 
+  sqlite3_db_config (opened, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
   *db = opened;
 
   return TRUE;

@@ -11,19 +11,6 @@
 
 #include <glib/gstdio.h>
 
-struct _Journal
-{
-  GObject      parent_instance;
-
-  char        *path;
-  sqlite3     *db;
-  int          lock;            /* held as long as we live */
-  GHashTable  *statements;      /* SQL -> sqlite3_stmt, those not in use */
-
-  JournalHook  hook;
-  gpointer     hook_data;
-};
-
 struct _JournalRow
 {
   sqlite3_stmt *statement;
@@ -45,6 +32,7 @@ journal_finalize (GObject *object)
   g_clear_pointer (&self->statements, g_hash_table_unref);
   g_clear_pointer (&self->db, sqlite3_close);
   g_clear_pointer (&self->path, g_free);
+  g_clear_error (&self->damage);
 
   /* Only now may another daemon have the file. */
   if (self->lock >= 0)
@@ -75,8 +63,8 @@ journal_init (Journal *self)
  * newest version. Next to @path stands "@path.lock" with the process id of the one who has it.
  *
  * Returns: (transfer full): the journal; %NULL with AGENT_ERROR_CONFLICT when another process has
- *   it, AGENT_ERROR_NO_SPACE, or AGENT_ERROR_INTERNAL when it is damaged, of a newer version, or
- *   not ours
+ *   it; AGENT_ERROR_DAMAGED when it is torn, or not ours: the file is what it was then;
+ *   AGENT_ERROR_NO_SPACE; or AGENT_ERROR_INTERNAL, also when it is of a newer version
  */
 Journal *
 journal_open (const char  *path,
@@ -87,7 +75,10 @@ journal_open (const char  *path,
   self->path = g_strdup (path);
 
   if (!journal_lock_file (path, &self->lock, error) ||
-      !journal_make_file (path, error) ||
+      !journal_take_place (path, error) ||
+      !journal_check_log (path, error) ||
+      !journal_make_first (path, error) ||
+      !journal_keep_private (path, error) ||
       !journal_open_file (path, &self->db, error) ||
       !journal_migrate (self->db, path, journal_migrations, error))
     return NULL;
@@ -110,6 +101,40 @@ journal_set_hook (Journal     *self,
 {
   self->hook = hook;
   self->hook_data = user_data;
+}
+
+/**
+ * journal_get_damage:
+ * @self: a journal
+ *
+ * Returns: (transfer none) (nullable): why nothing is written to it: AGENT_ERROR_DAMAGED
+ */
+const GError *
+journal_get_damage (Journal *self)
+{
+  return self->damage;
+}
+
+/**
+ * journal_get_path:
+ * @self: a journal
+ *
+ * Returns: (transfer none): the name of its file
+ */
+const char *
+journal_get_path (Journal *self)
+{
+  return self->path;
+}
+
+static gboolean
+is_whole (Journal  *self,
+          GError  **error)
+{
+  if (self->damage != NULL)
+    g_propagate_error (error, g_error_copy (self->damage));
+
+  return self->damage == NULL;
 }
 
 static gboolean
@@ -265,7 +290,7 @@ run_statement (Journal         *self,
  * returns.
  *
  * Returns: %FALSE with AGENT_ERROR_NO_SPACE, AGENT_ERROR_CONFLICT (a constraint of the table says
- *   no) or AGENT_ERROR_INTERNAL; then nothing has changed
+ *   no), AGENT_ERROR_DAMAGED or AGENT_ERROR_INTERNAL; then nothing has changed
  */
 gboolean
 journal_write (Journal     *self,
@@ -277,7 +302,7 @@ journal_write (Journal     *self,
   gboolean ok;
   va_list args;
 
-  if (sqlite3_get_autocommit (self->db) && !ask_hook (self, error))
+  if (!is_whole (self, error) || (sqlite3_get_autocommit (self->db) && !ask_hook (self, error)))
     return FALSE;
 
   va_start (args, types);
@@ -343,13 +368,13 @@ run_plain (Journal     *self,
  *
  * Opens a transaction. Transactions do not nest, and end before control goes back to the main loop.
  *
- * Returns: %FALSE with AGENT_ERROR_NO_SPACE or AGENT_ERROR_INTERNAL
+ * Returns: %FALSE with AGENT_ERROR_NO_SPACE, AGENT_ERROR_DAMAGED or AGENT_ERROR_INTERNAL
  */
 gboolean
 journal_begin (Journal  *self,
                GError  **error)
 {
-  return run_plain (self, "BEGIN IMMEDIATE", error);
+  return is_whole (self, error) && run_plain (self, "BEGIN IMMEDIATE", error);
 }
 
 /**

@@ -105,12 +105,12 @@ set_error (JsonObject *object,
   json_object_set_object_member (object, "error", member);
 }
 
-/* What was changed while it ran. */
+/* What was changed while it ran, and what it waits for. */
 static void
 set_control (JsonObject *object,
              JsonObject *plan)
 {
-  static const char *const members[] = { "speed", "paused" };
+  static const char *const members[] = { "speed", "paused", "waiting" };
 
   for (gsize i = 0; i < G_N_ELEMENTS (members); i++)
     if (json_object_has_member (plan, members[i]))
@@ -123,8 +123,8 @@ set_control (JsonObject *object,
  *
  * Makes the form in which REST and CLI show an operation: id, kind, guest, disks (null: the whole
  * guest), state, step, steps, progress in bytes, error, request, result, and the times created,
- * started and finished. Of the plan only "speed" (bytes a second) and "paused" are
- * shown, once they were changed.
+ * started and finished. Of the plan only "speed" (bytes a second), "paused" and
+ * "waiting" are shown, once they were changed.
  *
  * Returns: (transfer full): an object, to be written out at once: request and result are the
  *   operation's own

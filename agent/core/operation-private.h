@@ -70,6 +70,8 @@ int          operation_find_step      (Operation *self, const char *name);
 void         operation_take_error     (Operation *self, GError *error);
 void         operation_take_obstacle  (Operation *self, GError *error);
 void         operation_changed        (Operation *self);
+/* It is about to be cancelled for the sake of @wanted_by, unless it was already. */
+void         operation_note_wanted    (Operation *self, const char *wanted_by);
 
 const char  *step_state_to_string     (StepState state);
 StepState    step_state_from_string   (const char *text);

@@ -12,6 +12,8 @@ G_DEFINE_FINAL_TYPE (Operation, operation, G_TYPE_OBJECT)
 
 static guint changed_signal;
 
+#define GAVE_WAY_TO "gave_way_to"      /* in the result: the id of an operation, or of one to be */
+
 static const char *const state_words[] = {
   [OPERATION_QUEUED] = "queued",
   [OPERATION_RUNNING] = "running",
@@ -312,6 +314,26 @@ GCancellable *
 operation_get_cancellable (Operation *self)
 {
   return self->cancellable;
+}
+
+void
+operation_note_wanted (Operation  *self,
+                       const char *wanted_by)
+{
+  if (self->error == NULL && !g_cancellable_is_cancelled (self->cancellable))
+    json_object_set_string_member (self->result, GAVE_WAY_TO, wanted_by);
+}
+
+/**
+ * operation_gave_way:
+ * @self: the operation
+ *
+ * Returns: whether it was cancelled because somebody else wanted its disks
+ */
+gboolean
+operation_gave_way (Operation *self)
+{
+  return self->state == OPERATION_CANCELLED && json_object_has_member (self->result, GAVE_WAY_TO);
 }
 
 /**

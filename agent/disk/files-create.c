@@ -173,12 +173,25 @@ create_unnamed (FilesPlace  *place,
   return TRUE;
 }
 
+/* A file that we have made goes again; or, when it cannot, is told to whoever can try once more. */
+static void
+take_back (FilesPlace *place,
+           FileFacts  *left)
+{
+  struct stat st;
+
+  if (unlinkat (place->folder, place->name, 0) != 0
+      && fstatat (place->folder, place->name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+    files_take_facts (left, &st, place->folder, place->name);
+}
+
 /* For file systems that have no files without a name. */
 static gboolean
 create_named (FilesPlace  *place,
               const char  *path,
               GBytes      *contents,
               const char  *like,
+              FileFacts   *left,
               GError     **error)
 {
   int fd = openat (place->folder, place->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -192,7 +205,7 @@ create_named (FilesPlace  *place,
 
   ok = fill (fd, path, contents, like, error);
   if (!ok)
-    unlinkat (place->folder, place->name, 0);
+    take_back (place, left);
   close (fd);
 
   return ok;
@@ -203,13 +216,14 @@ create (FilesPlace  *place,
         const char  *path,
         GBytes      *contents,
         const char  *like,
+        FileFacts   *left,
         GError     **error)
 {
   int fd = openat (place->folder, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
   gboolean ok;
 
   if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == ENOENT))
-    return create_named (place, path, contents, like, error);
+    return create_named (place, path, contents, like, left, error);
   if (fd < 0)
     {
       files_set_error (error, errno, path, "cannot be created");
@@ -227,7 +241,8 @@ create (FilesPlace  *place,
  * @path: the new file's absolute path
  * @contents: what it shall hold; long runs of zeros become holes
  * @like: an absolute path: owner, mode, security label and access list are taken from there
- * @facts: (out caller-allocates) (optional): which file it became; untouched on failure
+ * @facts: (out caller-allocates) (optional): which file it became; on failure untouched, unless
+ *   a file was made that could not be removed again: then that one
  * @error: where to put an error
  *
  * Makes a new file, durably; never touches one that is there, whatever it holds: it may be somebody
@@ -247,31 +262,34 @@ files_create (const char  *path,
               GError     **error)
 {
   g_auto (FilesPlace) place = FILES_PLACE_NONE;
+  FileFacts unasked;
   struct stat st;
 
   if (!files_place_open (&place, path, error))
     return FALSE;
+  if (facts == NULL)
+    facts = &unasked;
 
   if (fstatat (place.folder, place.name, &st, AT_SYMLINK_NOFOLLOW) == 0)
     {
       files_set_error (error, EEXIST, path, "cannot be created");
       return FALSE;
     }
-  if (!create (&place, path, contents, like, error))
+  if (!create (&place, path, contents, like, facts, error))
     return FALSE;
 
   if (!files_place_sync (&place, path, error))
     {
-      unlinkat (place.folder, place.name, 0);
+      take_back (&place, facts);
       return FALSE;
     }
   if (fstatat (place.folder, place.name, &st, AT_SYMLINK_NOFOLLOW) != 0)
     {
       files_set_error (error, errno, path, "cannot be looked at");
+      take_back (&place, facts);
       return FALSE;
     }
-  if (facts != NULL)
-    files_take_facts (facts, &st, place.folder, place.name);
+  files_take_facts (facts, &st, place.folder, place.name);
 
   return TRUE;
 }

@@ -128,7 +128,7 @@ guest_get_error (Guest *self)
 gboolean
 guest_is_replaced (Guest *self)
 {
-  return self->state == GUEST_REFUSED && self->identity->told;
+  return self->state == GUEST_REFUSED && self->identity->told && self->holder == NULL;
 }
 
 /**

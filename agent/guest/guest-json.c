@@ -3,7 +3,7 @@
 /* Knows the words in which people are told of a guest. */
 
 #include <core/error.h>
-#include <guest/guest.h>
+#include <guest/alarm.h>
 
 /**
  * guest_state_to_string:
@@ -154,6 +154,8 @@ guest_to_json (Guest *self)
   add_text (builder, "qemu_version", client != NULL ? qmp_client_get_version (client) : NULL);
   add_text (builder, "origin", guest_origin_to_string (guest_get_origin (self)));
   add_error (builder, guest_get_error (self));
+  json_builder_set_member_name (builder, "alarms");
+  json_builder_add_value (builder, guest_alarms_to_json (guest_get_alarms (self)));
   json_builder_set_member_name (builder, "allow_format_change");
   json_builder_add_boolean_value (builder, config->allow_format_change);
   json_builder_set_member_name (builder, "max_chain_length");

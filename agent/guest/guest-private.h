@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "hold.h"
 #include "identity.h"
 #include "link.h"
 #include "retry.h"
@@ -26,9 +27,13 @@ struct _Guest
   Retry           *retry;
   GCancellable    *attempt;             /* during a try */
   GuestLink       *link;                /* while attached */
+  GuestHold       *monitor_hold;        /* during a try, and while attached */
+  GuestHold       *process_hold;        /* while attached */
+  GSource         *holder;              /* comes when another daemon has let go */
   gint64           attached_us;
   GPid             last_pid;            /* kept while it is gone */
   guint64          last_start_time;
+  GPtrArray       *alarms;              /* of GuestAlarm: see alarm.c */
 };
 
 /* What the registry and quiescing need of a guest, and nobody else. */
@@ -43,6 +48,12 @@ Identity   *guest_get_identity  (Guest *self);
 
 /* Whether it was refused for being another guest than the one that was there. */
 gboolean    guest_is_replaced   (Guest *self);
+
+/* Its run state has changed, or its link. */
+void        guest_update_alarms (Guest *self);
+
+/* Has a guest with the same monitor and UUID go on with other settings. */
+void        guest_set_config    (Guest *self, const GuestConfig *config);
 
 /* Lets an attached guest go, for a reason that only somebody else can see. */
 void        guest_refuse        (Guest *self, GError *reason);

@@ -5,6 +5,7 @@
 #include "guest-private.h"
 
 #include "address.h"
+#include "process.h"
 
 #include <core/error.h>
 
@@ -18,6 +19,7 @@ enum
   SIGNAL_STATE_CHANGED,
   SIGNAL_RUN_STATE_CHANGED,
   SIGNAL_EVENT,
+  SIGNAL_ALARMS_CHANGED,
   N_SIGNALS,
 };
 
@@ -39,6 +41,13 @@ move_to (Guest      *self,
   self->state = state;
 }
 
+static void
+let_go (Guest *self)
+{
+  g_clear_pointer (&self->process_hold, guest_hold_free);
+  g_clear_pointer (&self->monitor_hold, guest_hold_free);
+}
+
 /* Ends a try, or a link, that did not end well. @reason: (transfer full) */
 static void
 leave (Guest      *self,
@@ -49,6 +58,7 @@ leave (Guest      *self,
 
   move_to (self, state);
   self->error = reason;
+  let_go (self);
 
   g_debug ("guest %s is not attached: %s", self->id, reason->message);
   if (self->started)
@@ -56,6 +66,56 @@ leave (Guest      *self,
 
   if (old == NULL || old->code != reason->code || g_strcmp0 (old->message, reason->message) != 0)
     g_signal_emit (self, signals[SIGNAL_STATE_CHANGED], 0);
+}
+
+/* Ends a try, or a link, that its peer has brought to an end. One that floods us is left alone for a
+ * while. @reason: (transfer full) */
+static void
+leave_peer (Guest  *self,
+            GError *reason)
+{
+  if (g_error_matches (reason, QMP_ERROR, QMP_ERROR_FLOOD))
+    retry_tire (self->retry);
+  leave (self, GUEST_GONE, guest_error_adopt (reason));
+}
+
+/* --- Other daemons --- */
+
+static void
+stop_waiting_for_holder (Guest *self)
+{
+  if (self->holder != NULL)
+    g_source_destroy (self->holder);
+  g_clear_pointer (&self->holder, g_source_unref);
+}
+
+static gboolean
+on_holder (GSocket      *socket,
+           GIOCondition  condition,
+           gpointer      user_data)
+{
+  Guest *self = user_data;
+
+  stop_waiting_for_holder (self);
+  guest_retry (self);
+
+  return G_SOURCE_REMOVE;
+}
+
+/* Another daemon has the guest. @holder: (transfer full); @reason: (transfer full) */
+static void
+leave_to (Guest   *self,
+          GSocket *holder,
+          GError  *reason)
+{
+  g_autoptr (GSocket) socket = holder;
+
+  self->holder = g_socket_create_source (socket, G_IO_IN, NULL);
+  g_source_set_callback (self->holder, G_SOURCE_FUNC (on_holder), self, NULL);
+  g_source_attach (self->holder, g_main_context_get_thread_default ());
+
+  retry_tire (self->retry);
+  leave (self, GUEST_REFUSED, reason);
 }
 
 /* --- The link --- */
@@ -73,6 +133,8 @@ drop_link (Guest *self)
       guest_link_close (self->link);
     }
   g_clear_object (&self->link);
+  let_go (self);
+  guest_update_alarms (self);
 }
 
 static void
@@ -88,13 +150,14 @@ on_closed (GuestLink    *link,
 
   drop_link (self);
   g_prefix_error (&error, "the guest has gone from %s: ", self->config->monitor);
-  leave (self, GUEST_GONE, guest_error_adopt (error));
+  leave_peer (self, error);
 }
 
 static void
 on_run_state_changed (GuestLink *link,
                       gpointer   user_data)
 {
+  guest_update_alarms (user_data);
   g_signal_emit (user_data, signals[SIGNAL_RUN_STATE_CHANGED], 0);
 }
 
@@ -132,6 +195,7 @@ attach (Guest      *self,
   g_clear_error (&self->error);
   self->attached_us = g_get_monotonic_time ();
   retry_succeeded (self->retry);
+  guest_update_alarms (self);
 
   g_signal_emit (self, signals[SIGNAL_STATE_CHANGED], 0);
 }
@@ -143,6 +207,8 @@ on_probed (GObject      *source,
 {
   g_autoptr (Guest) self = user_data;
   g_autoptr (GuestProbe) probe = NULL;
+  GSocket *holder = NULL;
+  GPid pid;
   GError *error = NULL;
 
   probe = guest_probe_finish (result, &error);
@@ -164,7 +230,7 @@ on_probed (GObject      *source,
   if (probe == NULL)
     {
       g_prefix_error (&error, "no guest on %s: ", self->config->monitor);
-      leave (self, GUEST_GONE, guest_error_adopt (error));
+      leave_peer (self, error);
       return;
     }
 
@@ -177,6 +243,16 @@ on_probed (GObject      *source,
       return;
     }
 
+  pid = qmp_client_get_peer_pid (probe->client);
+  self->process_hold = guest_hold_process (self->id, pid, process_get_start_time (pid), &holder,
+                                           &error);
+  if (self->process_hold == NULL)
+    {
+      g_clear_pointer (&probe, guest_probe_free);
+      leave_to (self, holder, error);
+      return;
+    }
+
   attach (self, probe);
 }
 
@@ -185,17 +261,26 @@ begin_attempt (gpointer user_data)
 {
   Guest *self = user_data;
   g_autoptr (GSocketConnectable) address = NULL;
+  GSocket *holder = NULL;
   GError *error = NULL;
 
   if (self->state != GUEST_CONNECTING)
     move_to (self, GUEST_CONNECTING);
 
+  stop_waiting_for_holder (self);
   retry_begin (self->retry);
 
   address = address_parse (self->config->monitor, &error);
   if (address == NULL)
     {
       leave (self, GUEST_GONE, error);
+      return;
+    }
+
+  self->monitor_hold = guest_hold_monitor (self->id, self->config->monitor, &holder, &error);
+  if (self->monitor_hold == NULL)
+    {
+      leave_to (self, holder, error);
       return;
     }
 
@@ -260,6 +345,7 @@ guest_stop (Guest *self)
 
   self->started = FALSE;
   retry_succeeded (self->retry);
+  stop_waiting_for_holder (self);
   drop_link (self);
 
   if (self->state != GUEST_GONE)
@@ -304,6 +390,22 @@ guest_refuse (Guest  *self,
 }
 
 /**
+ * guest_set_config:
+ * @self: a guest
+ * @config: what is known of it; copied. Monitor and UUID are those that it has
+ *
+ * Takes effect with the next thing that is done with the guest; its link stays.
+ */
+void
+guest_set_config (Guest             *self,
+                  const GuestConfig *config)
+{
+  g_autoptr (GuestConfig) old = g_steal_pointer (&self->config);
+
+  self->config = guest_config_copy (config);
+}
+
+/**
  * guest_set_origin:
  * @self: a guest
  * @origin: whose word it is
@@ -325,6 +427,7 @@ guest_dispose (GObject *object)
   Guest *self = AGENT_GUEST (object);
 
   self->started = FALSE;
+  stop_waiting_for_holder (self);
   drop_link (self);
   g_clear_pointer (&self->retry, retry_free);
   g_clear_object (&self->cache);
@@ -341,6 +444,7 @@ guest_finalize (GObject *object)
   g_clear_pointer (&self->identity, identity_free);
   g_clear_pointer (&self->id, g_free);
   g_clear_error (&self->error);
+  g_ptr_array_unref (self->alarms);
 
   G_OBJECT_CLASS (guest_parent_class)->finalize (object);
 }
@@ -359,6 +463,8 @@ guest_class_init (GuestClass *klass)
       "run-state-changed", TYPE_GUEST, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 0);
   signals[SIGNAL_EVENT] = g_signal_new ("event", TYPE_GUEST, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
                                         G_TYPE_NONE, 1, G_TYPE_POINTER);
+  signals[SIGNAL_ALARMS_CHANGED] = g_signal_new ("alarms-changed", TYPE_GUEST, G_SIGNAL_RUN_LAST, 0,
+                                                 NULL, NULL, NULL, G_TYPE_NONE, 0);
 }
 
 static void
@@ -366,4 +472,5 @@ guest_init (Guest *self)
 {
   self->state = GUEST_CONNECTING;
   self->identity = identity_new ();
+  self->alarms = g_ptr_array_new ();
 }

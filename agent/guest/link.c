@@ -4,7 +4,12 @@
 
 #include "link.h"
 
+#include "backoff.h"
 #include "process.h"
+
+/* How long a state that passes unheard is believed. */
+#define BELIEVED_FIRST_MS 500
+#define BELIEVED_LAST_MS  10000
 
 struct _GuestLink
 {
@@ -20,6 +25,8 @@ struct _GuestLink
   char         *run_state;
   gboolean      asking;         /* query-status is under way */
   gboolean      stale;          /* and was sent too early */
+  Backoff       belief;
+  guint         again;          /* source, while a state may pass unheard */
   GCancellable *cancellable;    /* ends with the link */
 };
 
@@ -36,6 +43,40 @@ enum
 static guint signals[N_SIGNALS];
 
 static void ask_run_state (GuestLink *self);
+
+/* When a guest has gone to another QEMU, or has come from one and was told to stand still, no event
+ * says so. */
+static gboolean
+may_pass_unheard (const char *run_state)
+{
+  static const char *const states[] = { "inmigrate", "finish-migrate", NULL };
+
+  return run_state != NULL && g_strv_contains (states, run_state);
+}
+
+static gboolean
+on_again (gpointer user_data)
+{
+  GuestLink *self = user_data;
+
+  self->again = 0;
+  ask_run_state (self);
+
+  return G_SOURCE_REMOVE;
+}
+
+static void
+ask_again_later (GuestLink *self)
+{
+  g_clear_handle_id (&self->again, g_source_remove);
+
+  if (g_cancellable_is_cancelled (self->cancellable))
+    return;
+  if (may_pass_unheard (self->run_state))
+    self->again = g_timeout_add (backoff_next (&self->belief), on_again, self);
+  else
+    backoff_reset (&self->belief);
+}
 
 static void
 on_run_state (GObject      *source,
@@ -71,6 +112,8 @@ on_run_state (GObject      *source,
 
   if (self->stale && qmp_client_is_open (self->client))
     ask_run_state (self);
+  else
+    ask_again_later (self);
 }
 
 /* An event says that something moved, never what holds now; so many in a row cost two questions. */
@@ -110,6 +153,7 @@ on_closed (QmpClient    *client,
   g_autoptr (GuestLink) self = g_object_ref (user_data);
 
   g_cancellable_cancel (self->cancellable);
+  g_clear_handle_id (&self->again, g_source_remove);
   g_signal_emit (self, signals[SIGNAL_CLOSED], 0, reason);
 }
 
@@ -137,6 +181,8 @@ guest_link_new (GuestProbe *probe)
 
   if (probe->run_state_stale)
     ask_run_state (self);
+  else
+    ask_again_later (self);
 
   return self;
 }
@@ -151,6 +197,7 @@ void
 guest_link_close (GuestLink *self)
 {
   g_cancellable_cancel (self->cancellable);
+  g_clear_handle_id (&self->again, g_source_remove);
   g_signal_handlers_disconnect_by_data (self->listener, self);
   g_signal_handlers_disconnect_by_data (self->client, self);
   qmp_listener_close (self->listener);
@@ -265,4 +312,5 @@ static void
 guest_link_init (GuestLink *self)
 {
   self->cancellable = g_cancellable_new ();
+  self->belief = (Backoff) { BELIEVED_FIRST_MS, BELIEVED_LAST_MS, 0 };
 }

@@ -43,7 +43,6 @@ struct _Quiesce
   GTask         *freezing;      /* (nullable) (unowned): the freeze under way */
   GPtrArray     *waiting;       /* of GTask: for the thaw */
   Backoff        backoff;
-  gboolean       ask_first;     /* whether it is frozen at all */
   GError        *error;         /* of the last try */
 };
 

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows how to thaw until it is thawed. */
+/* Knows how to thaw until it is thawed.
+ *
+ * What is frozen is asked for its status before: Windows thaws by itself after 10 s, and then the
+ * answer to a thaw need not say so. */
 
 #include "quiesce-private.h"
 
@@ -73,7 +76,6 @@ thaw_failed (Quiesce *self,
   quiesce_close_agent (self);
   g_clear_error (&self->error);
   self->error = quiesce_adopt (self, error);
-  self->ask_first = TRUE;
   g_debug ("%s", self->error->message);
 
   if (quiesce_guest_is_dead (self))
@@ -172,10 +174,7 @@ thaw_try (Quiesce *self)
 
   if (self->agent != NULL && qmp_guest_agent_is_open (self->agent))
     {
-      if (self->ask_first)
-        qmp_guest_agent_status_async (self->agent, COMMAND_MS, NULL, on_thaw_asked, self);
-      else
-        qmp_guest_agent_thaw_async (self->agent, THAW_MS, NULL, on_thawed, self);
+      qmp_guest_agent_status_async (self->agent, COMMAND_MS, NULL, on_thaw_asked, self);
       return;
     }
 
@@ -212,7 +211,6 @@ quiesce_thaw_begin (Quiesce *self)
   if (self->start_time == 0)
     quiesce_remember_process (self);
 
-  self->ask_first = self->state != QUIESCE_FROZEN;
   self->state = QUIESCE_THAWING;
   backoff_reset (&self->backoff);
   thaw_try (g_object_ref (self));

@@ -50,6 +50,7 @@ attach_leave (GuestRegistry *self,
     g_source_destroy (attach->cancelled);
   g_clear_pointer (&attach->cancelled, g_source_unref);
   g_ptr_array_remove (self->attaching, task);
+  guest_registry_settle (self);
 }
 
 /* @error: (transfer full) */
@@ -231,7 +232,7 @@ guest_registry_detach (GuestRegistry  *self,
     case GUEST_ORIGIN_CONFIG:
     default:
       agent_set_error (error, AGENT_ERROR_CONFLICT,
-                       "Remove its section from the configuration and start the daemon again.",
+                       "Remove its section from the configuration and reload it.",
                        "guest %s is in the configuration, it would come back",
                        guest_get_id (guest));
       return FALSE;

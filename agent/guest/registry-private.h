@@ -4,6 +4,7 @@
 #include <guest/registry.h>
 
 #include "guest-private.h"
+#include "watch.h"
 
 G_BEGIN_DECLS
 
@@ -17,6 +18,14 @@ struct _GuestRegistry
   GPtrArray       *attaching;   /* of GTask: requests that wait for their guest */
   GPtrArray       *watches;
   GHashTable      *ignored;     /* paths where we watch, but want nothing of what is there */
+
+  /* What the configuration says, and whether something of it has to wait. */
+  GPtrArray       *wanted;      /* of GuestConfig, with normal addresses */
+  gboolean         unsettled;
+  gboolean         tells;       /* what has to wait is news */
+  guint            settle_id;
+  GuestBusyFunc    busy;        /* (nullable) */
+  gpointer         busy_data;
 };
 
 /* Each guest once (registry-check.c). */
@@ -31,6 +40,8 @@ GuestConfig *registry_dup_normal      (const GuestConfig *config);
 void         registry_add             (GuestRegistry *self, Guest *guest);
 void         registry_remove          (GuestRegistry *self, Guest *guest);
 void         registry_tell            (GuestRegistry *self, Guest *guest);
+SocketWatch *registry_make_watch      (GuestRegistry *self, const char *pattern);
+void         registry_end_watch       (GuestRegistry *self, SocketWatch *watch);
 
 /* By request (registry-attach.c). */
 Guest       *registry_get_attaching   (GuestRegistry *self, guint index);

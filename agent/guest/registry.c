@@ -4,9 +4,6 @@
 
 #include "registry-private.h"
 
-#include "guest-records.h"
-#include "watch.h"
-
 #include <core/error.h>
 #include <sys/stat.h>
 
@@ -200,87 +197,38 @@ on_socket_removed (SocketWatch *watch,
     registry_remove (self, guest);
 }
 
-/* --- Starting --- */
-
-static gboolean
-add_configured (GuestRegistry  *self,
-                const Config   *config,
-                GError        **error)
+/**
+ * registry_make_watch:
+ * @self: a registry
+ * @pattern: a good one
+ *
+ * Returns: (transfer full): a watch that tells @self, not yet started
+ */
+SocketWatch *
+registry_make_watch (GuestRegistry *self,
+                const char    *pattern)
 {
-  for (guint i = 0; config->guests != NULL && i < config->guests->len; i++)
-    {
-      g_autoptr (GuestConfig) each = registry_dup_normal (g_ptr_array_index (config->guests, i));
-      g_autoptr (Guest) guest = NULL;
+  SocketWatch *watch = socket_watch_new (pattern, SOCKET_WATCH_PATTERN);
 
-      if (!registry_check_config (self, each, error))
-        {
-          g_prefix_error (error, "[guest %s]: ", each->id != NULL ? each->id : "?");
-          return FALSE;
-        }
+  g_signal_connect (watch, "added", G_CALLBACK (on_socket_added), self);
+  g_signal_connect (watch, "removed", G_CALLBACK (on_socket_removed), self);
 
-      guest = guest_new (each, self->cache);
-      guest_set_origin (guest, GUEST_ORIGIN_CONFIG);
-      registry_add (self, guest);
-    }
-
-  return TRUE;
+  return watch;
 }
 
-static gboolean
-add_recorded (GuestRegistry  *self,
-              GError        **error)
+/**
+ * registry_end_watch:
+ * @self: a registry
+ * @watch: one of its watches
+ *
+ * Hears no more of @watch. What came by it stays.
+ */
+void
+registry_end_watch (GuestRegistry *self,
+                  SocketWatch   *watch)
 {
-  g_autoptr (GPtrArray) records = guest_records_load (self->journal, error);
-
-  if (records == NULL)
-    return FALSE;
-
-  for (guint i = 0; i < records->len; i++)
-    {
-      GuestRecord *record = g_ptr_array_index (records, i);
-      g_autoptr (GError) doubt = NULL;
-      g_autoptr (Guest) guest = NULL;
-
-      /* The configuration was written by hand, perhaps to replace just this. */
-      if (!registry_check_config (self, record->config, &doubt))
-        {
-          g_message ("guest: %s, attached by request, is left out: %s", record->config->id,
-                     doubt->message);
-          continue;
-        }
-
-      guest = guest_new (record->config, self->cache);
-      guest_set_origin (guest, GUEST_ORIGIN_REQUEST);
-      identity_restore (guest_get_identity (guest), record->uuid, record->name);
-      registry_add (self, guest);
-    }
-
-  return TRUE;
-}
-
-static gboolean
-make_watches (GuestRegistry  *self,
-              const Config   *config,
-              GError        **error)
-{
-  for (guint i = 0; config->watch != NULL && config->watch[i] != NULL; i++)
-    {
-      SocketWatch *watch;
-
-      if (!g_path_is_absolute (config->watch[i]))
-        {
-          agent_set_error (error, AGENT_ERROR_INVALID, "Give absolute paths in [watch] sockets.",
-                           "\"%s\" cannot be watched: it is no absolute path", config->watch[i]);
-          return FALSE;
-        }
-
-      watch = socket_watch_new (config->watch[i], SOCKET_WATCH_PATTERN);
-      g_signal_connect (watch, "added", G_CALLBACK (on_socket_added), self);
-      g_signal_connect (watch, "removed", G_CALLBACK (on_socket_removed), self);
-      g_ptr_array_add (self->watches, watch);
-    }
-
-  return TRUE;
+  g_signal_handlers_disconnect_by_data (watch, self);
+  socket_watch_stop (watch);
 }
 
 /**
@@ -297,38 +245,6 @@ guest_registry_new (Journal *journal)
   self->journal = g_object_ref (journal);
 
   return self;
-}
-
-/**
- * guest_registry_start:
- * @self: a registry
- * @config: the guests and patterns of the configuration
- * @error: return location
- *
- * Begins to look for the guests that @config and the journal name, and for those whose sockets
- * match.
- *
- * Returns: %FALSE, with nothing begun, with AGENT_ERROR_INVALID, AGENT_ERROR_CONFLICT when two
- *   guests of @config have the same id or socket, or AGENT_ERROR_INTERNAL
- */
-gboolean
-guest_registry_start (GuestRegistry  *self,
-                      const Config   *config,
-                      GError        **error)
-{
-  if (!add_configured (self, config, error) || !add_recorded (self, error) ||
-      !make_watches (self, config, error))
-    {
-      guest_registry_stop (self);
-      return FALSE;
-    }
-
-  for (guint i = 0; i < self->guests->len; i++)
-    guest_start (g_ptr_array_index (self->guests, i));
-  for (guint i = 0; i < self->watches->len; i++)
-    socket_watch_start (g_ptr_array_index (self->watches, i));
-
-  return TRUE;
 }
 
 /* --- Looking up --- */
@@ -410,12 +326,12 @@ guest_registry_list (GuestRegistry *self)
 void
 guest_registry_stop (GuestRegistry *self)
 {
+  g_clear_handle_id (&self->settle_id, g_source_remove);
   for (guint i = 0; i < self->watches->len; i++)
-    {
-      g_signal_handlers_disconnect_by_data (g_ptr_array_index (self->watches, i), self);
-      socket_watch_stop (g_ptr_array_index (self->watches, i));
-    }
+    registry_end_watch (self, g_ptr_array_index (self->watches, i));
   g_ptr_array_set_size (self->watches, 0);
+  g_ptr_array_set_size (self->wanted, 0);
+  self->unsettled = FALSE;
 
   registry_fail_attaching (self);
 
@@ -448,6 +364,7 @@ guest_registry_finalize (GObject *object)
   g_clear_pointer (&self->attaching, g_ptr_array_unref);
   g_clear_pointer (&self->watches, g_ptr_array_unref);
   g_clear_pointer (&self->ignored, g_hash_table_unref);
+  g_clear_pointer (&self->wanted, g_ptr_array_unref);
 
   G_OBJECT_CLASS (guest_registry_parent_class)->finalize (object);
 }
@@ -473,4 +390,5 @@ guest_registry_init (GuestRegistry *self)
   self->attaching = g_ptr_array_new_with_free_func (g_object_unref);
   self->watches = g_ptr_array_new_with_free_func (g_object_unref);
   self->ignored = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  self->wanted = g_ptr_array_new_with_free_func ((GDestroyNotify) guest_config_free);
 }

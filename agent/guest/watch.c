@@ -35,6 +35,7 @@ struct _SocketWatch
   GObject         parent_instance;
 
   SocketWatchKind kind;
+  char           *pattern;
   char          **parts;
   guint           n_parts;
   GHashTable     *folders;      /* path -> Folder */
@@ -355,6 +356,7 @@ socket_watch_new (const char      *pattern,
   SocketWatch *self = g_object_new (TYPE_SOCKET_WATCH, NULL);
 
   self->kind = kind;
+  self->pattern = g_strdup (pattern);
   self->parts = g_strsplit (path + 1, "/", -1);
   self->n_parts = g_strv_length (self->parts);
   /* The root folder alone splits into one empty part. */
@@ -413,6 +415,61 @@ socket_watch_stop (SocketWatch *self)
   g_hash_table_remove_all (self->sockets);
 }
 
+/**
+ * socket_watch_get_pattern:
+ * @self: a watch
+ *
+ * Returns: (transfer none): what it was made of
+ */
+const char *
+socket_watch_get_pattern (SocketWatch *self)
+{
+  return self->pattern;
+}
+
+/**
+ * socket_watch_matches:
+ * @self: a watch for a pattern
+ * @path: a normal absolute path
+ *
+ * Returns: whether a socket at @path would be told, if it is there or not
+ */
+gboolean
+socket_watch_matches (SocketWatch *self,
+                      const char  *path)
+{
+  g_auto (GStrv) parts = g_strsplit (path + 1, "/", -1);
+  guint n_parts = g_strv_length (parts);
+
+  /* The pattern of a folder is one of the sockets in it. */
+  if (n_parts != self->n_parts && n_parts != self->n_parts + 1)
+    return FALSE;
+
+  for (guint i = 0; i < n_parts; i++)
+    if (!part_matches (self, i, parts[i]))
+      return FALSE;
+
+  return TRUE;
+}
+
+/**
+ * socket_watch_repeat:
+ * @self: a watch
+ *
+ * Tells "added" of all sockets that it has told of and that are there still, for whoever did not
+ * want one of them then.
+ */
+void
+socket_watch_repeat (SocketWatch *self)
+{
+  g_auto (GStrv) paths = (char **) g_hash_table_get_keys_as_array (self->sockets, NULL);
+
+  for (guint i = 0; paths[i] != NULL; i++)
+    paths[i] = g_strdup (paths[i]);
+  for (guint i = 0; paths[i] != NULL && self->started; i++)
+    g_signal_emit (self, signals[SIGNAL_ADDED], 0, paths[i]);
+}
+
 static void
 socket_watch_dispose (GObject *object)
 {
@@ -426,6 +483,7 @@ socket_watch_finalize (GObject *object)
 {
   SocketWatch *self = AGENT_SOCKET_WATCH (object);
 
+  g_clear_pointer (&self->pattern, g_free);
   g_clear_pointer (&self->parts, g_strfreev);
   g_clear_pointer (&self->folders, g_hash_table_unref);
   g_clear_pointer (&self->sockets, g_hash_table_unref);

@@ -23,4 +23,10 @@ SocketWatch *socket_watch_new   (const char *pattern, SocketWatchKind kind);
 void         socket_watch_start (SocketWatch *self);
 void         socket_watch_stop  (SocketWatch *self);
 
+const char  *socket_watch_get_pattern (SocketWatch *self);
+/* Whether a socket at @path is one of those. */
+gboolean     socket_watch_matches     (SocketWatch *self, const char *path);
+/* Tells "added" of all that are there once more. */
+void         socket_watch_repeat      (SocketWatch *self);
+
 G_END_DECLS

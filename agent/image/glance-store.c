@@ -514,7 +514,8 @@ open_images (GlanceStore                *self,
              GError                    **error)
 {
   GlanceSettings images = { .url = settings->url, .ca_file = settings->ca_file,
-                           .stall_s = settings->timeout_s };
+                           .stall_s = settings->timeout_s,
+                           .deadline_s = settings->deadline_s };
   g_autoptr (GlanceToken) token = NULL;
   g_autofree char *ca_file = NULL;
 
@@ -534,8 +535,7 @@ open_images (GlanceStore                *self,
 
 /**
  * glance_store_new:
- * @settings: where it is, who we are, how many uploads run at once, and seconds without a byte
- *   after which a request has failed
+ * @settings: where it is, who we are, how many uploads run at once, and how long to wait for it
  * @error: AGENT_ERROR_INVALID when the address is none, or the cloud is not described well
  *
  * Returns: (transfer full): the store; no service is asked yet

@@ -53,7 +53,7 @@ typedef struct
   gboolean    released;         /* the window is over: the guest runs and is thawed as before */
   gboolean    folds;            /* the overlays are folded back in the end */
   PivotSet    pivots;           /* those that fold them back; none until then */
-  gint64      attempt;          /* of the uploads */
+  gint64      attempt;          /* how many images have had to be given another id */
 
   PointState  point;
   DiskFacts  *facts;            /* one for each disk; valid when @point is known by looking */
@@ -61,6 +61,7 @@ typedef struct
   gboolean    resumed;          /* it was not stopped, or goes on */
   Quiesce    *quiesce;          /* (nullable): of this process's freeze */
   gint64      window_us;        /* monotonic: when this process opened the window; else 0 */
+  gboolean    taken_up;         /* it was begun before the last start of ours */
   guint       n_records;        /* of @uploads: the store may have records of so many */
   GPtrArray  *sources;          /* of ImageSource, beside @uploads; NULL: not open, or a layer */
 } Backup;

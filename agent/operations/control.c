@@ -22,6 +22,8 @@ typedef struct
   Guest     *guest;
   JsonNode  *speed;             /* (nullable): not to be changed */
   JsonNode  *paused;            /* (nullable) */
+  JsonNode  *speed_before;      /* (nullable): in the plan */
+  JsonNode  *paused_before;     /* (nullable) */
   GPtrArray *jobs;              /* of QmpJobInfo: the operation's, once they are known */
 } Change;
 
@@ -32,6 +34,8 @@ change_free (Change *self)
   g_clear_object (&self->guest);
   g_clear_pointer (&self->speed, json_node_unref);
   g_clear_pointer (&self->paused, json_node_unref);
+  g_clear_pointer (&self->speed_before, json_node_unref);
+  g_clear_pointer (&self->paused_before, json_node_unref);
   g_clear_pointer (&self->jobs, g_ptr_array_unref);
   g_free (self);
 }
@@ -172,6 +176,33 @@ add_commands (const Change *self, QmpBatch *batch)
     }
 }
 
+/* Jobs that begin later keep to it. Gives back what the plan said before. */
+static JsonNode *
+plan_replace (Operation *operation, const char *member, JsonNode *value)
+{
+  JsonObject *plan = operation_get_plan (operation);
+  JsonNode *before = json_object_dup_member (plan, member);
+
+  if (value != NULL)
+    json_object_set_member (plan, member, json_node_copy (value));
+  else if (before != NULL)
+    json_object_remove_member (plan, member);
+  return before;
+}
+
+/* The jobs have not been told: those that begin later are as they are. */
+static void
+take_back (Change *self)
+{
+  g_autoptr (JsonNode) speed = NULL;
+  g_autoptr (JsonNode) paused = NULL;
+
+  if (self->speed != NULL)
+    speed = plan_replace (self->operation, SPEED, self->speed_before);
+  if (self->paused != NULL)
+    paused = plan_replace (self->operation, PAUSED, self->paused_before);
+}
+
 static void
 on_changed (GObject *source, GAsyncResult *result, gpointer user_data)
 {
@@ -198,15 +229,10 @@ on_saved (GObject *source, GAsyncResult *result, gpointer user_data)
   GError *error = NULL;
 
   if (!engine_save_plan_finish (AGENT_ENGINE (source), result, &error) ||
-      !check_operation (g_task_get_source_object (task), self->operation, &error))
+      !check_operation (g_task_get_source_object (task), self->operation, &error) ||
+      (client = guest_require_client (self->guest, &error)) == NULL)
     {
-      g_task_return_error (task, error);
-      return;
-    }
-
-  client = guest_require_client (self->guest, &error);
-  if (client == NULL)
-    {
+      take_back (self);
       g_task_return_error (task, error);
       return;
     }
@@ -231,7 +257,6 @@ on_jobs (GObject *source, GAsyncResult *result, gpointer user_data)
   g_autoptr (GTask) task = user_data;
   Change *self = g_task_get_task_data (task);
   Operations *operations = g_task_get_source_object (task);
-  JsonObject *plan = operation_get_plan (self->operation);
   GError *error = NULL;
 
   self->jobs = qmp_jobs_query_finish (result, &error);
@@ -252,9 +277,9 @@ on_jobs (GObject *source, GAsyncResult *result, gpointer user_data)
 
   /* First: a job that begins meanwhile is to know of it. */
   if (self->speed != NULL)
-    json_object_set_member (plan, SPEED, json_node_copy (self->speed));
+    self->speed_before = plan_replace (self->operation, SPEED, self->speed);
   if (self->paused != NULL)
-    json_object_set_member (plan, PAUSED, json_node_copy (self->paused));
+    self->paused_before = plan_replace (self->operation, PAUSED, self->paused);
   engine_save_plan_async (operations_get_engine (operations), self->operation, on_saved,
                           g_steal_pointer (&task));
 }

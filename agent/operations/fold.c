@@ -8,6 +8,8 @@
 
 #include <core/error.h>
 
+#include "image-records.h"
+
 /**
  * fold_is_due:
  * @job: a backup
@@ -87,11 +89,28 @@ on_closed (GObject *source, GAsyncResult *result, gpointer user_data)
     backup_step_failed (step, error);
 }
 
+/* Also of one whose overlay stays in the end, and which has taken some of it in. */
+static gboolean
+forget_devices (Backup *job, GError **error)
+{
+  for (guint i = 0; i < job->disks->len; i++)
+    {
+      const DiskPlan *disk = g_ptr_array_index (job->disks, i);
+
+      if (disk->device_path != NULL
+          && !image_records_forget_layer (operations_get_journal (job->operations),
+                                          disk->layer_dev, disk->layer_ino, error))
+        return FALSE;
+    }
+  return TRUE;
+}
+
 /* Before a layer is written to again, no process of ours reads it. */
 void
 backup_commit_back (GTask *step, gpointer user_data)
 {
   Backup *job = user_data;
+  GError *error = NULL;
 
   if (!fold_is_due (job))
     {
@@ -103,6 +122,11 @@ backup_commit_back (GTask *step, gpointer user_data)
     {
       backup_step_failed (step, agent_error_new (AGENT_ERROR_UNAVAILABLE, NULL,
                                                  "the guest is not let go of yet"));
+      return;
+    }
+  if (!forget_devices (job, &error))
+    {
+      backup_step_failed (step, error);
       return;
     }
   fold_prepare (job);

@@ -4,6 +4,9 @@
 
 #include "image-records.h"
 
+/* In place of a file's size: it shows nothing that any image holds. */
+#define SPENT G_GINT64_CONSTANT (-1)
+
 static void
 on_id (JournalRow *row, gpointer user_data)
 {
@@ -135,6 +138,75 @@ image_records_move_layer (Journal *journal, const FileFacts *from, const char *p
                         "siiiiiiii", path, (gint64) to->dev, (gint64) to->ino, (gint64) to->size,
                         to->mtime_ns, (gint64) from->dev, (gint64) from->ino,
                         (gint64) from->size, from->mtime_ns);
+}
+
+/**
+ * image_records_spend_layer:
+ * @journal: the journal
+ * @from: a layer's file as it was before something was merged into it
+ * @to: the file as it is now that this was called off
+ * @error: return location
+ *
+ * The layer shows nothing any more that was ever uploaded; what stands on it shows what it did.
+ * That is remembered as long as the file stays so.
+ *
+ * Returns: whether it is written
+ */
+gboolean
+image_records_spend_layer (Journal *journal, const FileFacts *from, const FileFacts *to,
+                           GError **error)
+{
+  return journal_write (journal, error,
+                        "UPDATE images SET layer_size = ?, layer_mtime_ns = ? WHERE layer_dev = ?"
+                        " AND layer_ino = ? AND layer_size IN (?, ?) AND layer_mtime_ns = ?",
+                        "iiiiiii", SPENT, to->mtime_ns, (gint64) from->dev, (gint64) from->ino,
+                        (gint64) from->size, SPENT, from->mtime_ns);
+}
+
+/**
+ * image_records_forget_layer:
+ * @journal: the journal
+ * @dev: the device of a file
+ * @ino: its inode
+ * @error: return location
+ *
+ * A block device shows by nothing that it was written to. So nothing is known of what is in one any
+ * more once it is about to be, or may have been.
+ *
+ * Returns: whether it is written
+ */
+gboolean
+image_records_forget_layer (Journal *journal, gint64 dev, gint64 ino, GError **error)
+{
+  return journal_write (journal, error,
+                        "UPDATE images SET layer_dev = 0, layer_ino = 0"
+                        " WHERE layer_dev = ? AND layer_ino = ?", "ii", dev, ino);
+}
+
+/**
+ * image_records_is_spent:
+ * @journal: the journal
+ * @store: the store's name
+ * @facts: a layer's file as it is now
+ * @spent: (out): whether it is what image_records_spend_layer() was told of
+ * @error: return location
+ *
+ * Returns: whether the journal could be read
+ */
+gboolean
+image_records_is_spent (Journal *journal, const char *store, const FileFacts *facts,
+                        gboolean *spent, GError **error)
+{
+  gint64 n = 0;
+
+  if (!journal_read (journal, on_size, &n, error,
+                     "SELECT COUNT(*) FROM images WHERE store = ? AND layer_dev = ?"
+                     " AND layer_ino = ? AND layer_size = ? AND layer_mtime_ns = ?",
+                     "siiii", store, (gint64) facts->dev, (gint64) facts->ino, SPENT,
+                     facts->mtime_ns))
+    return FALSE;
+  *spent = n > 0;
+  return TRUE;
 }
 
 /**

@@ -33,6 +33,15 @@ gboolean   image_records_add      (Journal *journal, const char *store, const ch
 /* What was seen in the file @from, as it was before, is seen in the file @path, as it is now. */
 gboolean   image_records_move_layer (Journal *journal, const FileFacts *from, const char *path,
                                    const FileFacts *to, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* The file @from, as it was before, shows nothing any more that an image holds, but what stands on
+ * it does: a move into it was called off. */
+gboolean   image_records_spend_layer (Journal *journal, const FileFacts *from, const FileFacts *to,
+                                   GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* A block device, which may be written to: it holds nothing any more that is known. */
+gboolean   image_records_forget_layer (Journal *journal, gint64 dev, gint64 ino,
+                                   GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean   image_records_is_spent (Journal *journal, const char *store, const FileFacts *facts,
+                                   gboolean *spent, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 gboolean   image_records_remove   (Journal *journal, const char *image_id,
                                    GError **error) G_GNUC_WARN_UNUSED_RESULT;
 gboolean   image_records_size     (Journal *journal, const char *image_id, gint64 *size,

@@ -6,8 +6,9 @@
 
 #include <core/error.h>
 
-#include "image-records.h"
 #include "backup.h"
+#include "image-records.h"
+#include "image-removal.h"
 
 typedef struct
 {
@@ -22,9 +23,15 @@ removal_free (Removal *self)
   g_free (self);
 }
 
-/* The running operation that writes the image or counts on it; NULL when there is none. */
-static Operation *
-find_user (Operations *self, const char *id)
+/**
+ * image_removal_find_user:
+ * @self: the operations
+ * @id: an image's id
+ *
+ * Returns: (transfer none) (nullable): the open operation that writes the image or counts on it
+ */
+Operation *
+image_removal_find_user (Operations *self, const char *id)
 {
   g_autoptr (GPtrArray) list = engine_list (operations_get_engine (self), NULL);
 
@@ -50,7 +57,7 @@ find_user (Operations *self, const char *id)
 static gboolean
 check_unneeded (Operations *self, const Removal *removal, GError **error)
 {
-  Operation *user = find_user (self, removal->id);
+  Operation *user = image_removal_find_user (self, removal->id);
   g_auto (GStrv) children = NULL;
 
   if (user != NULL)

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows when disks are looked at to be remembered. */
+/* Knows when disks are looked at to be remembered; what was left in QEMU is let go then. */
 
 #include "known-disks.h"
 
 #include <core/error.h>
+
+#include "strays.h"
 
 typedef struct
 {
@@ -24,9 +26,17 @@ look_free (Look *self)
   g_free (self);
 }
 
-/* While an operation is under way a name may lead to a file for a moment only. */
-static gboolean
-is_idle (Operations *operations, Guest *guest)
+/**
+ * known_disks_is_idle:
+ * @operations: the operations
+ * @guest: a guest
+ *
+ * While an operation is under way a name may lead to a file for a moment only.
+ *
+ * Returns: whether none of them works on the guest
+ */
+gboolean
+known_disks_is_idle (Operations *operations, Guest *guest)
 {
   g_autoptr (GPtrArray) list = engine_list (operations_get_engine (operations),
                                             guest_get_id (guest));
@@ -42,12 +52,12 @@ on_named (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   g_autoptr (GTask) task = user_data;
   Look *self = g_task_get_task_data (task);
+  Journal *journal = operations_get_journal (self->operations);
   GError *error = NULL;
 
   g_task_propagate_boolean (G_TASK (result), NULL);
-  if (is_idle (self->operations, self->guest)
-      && !known_disks_save (operations_get_journal (self->operations), guest_get_id (self->guest),
-                            self->inspection->disks, &error))
+  if (journal_get_damage (journal) == NULL && known_disks_is_idle (self->operations, self->guest)
+      && !known_disks_save (journal, guest_get_id (self->guest), self->inspection->disks, &error))
     g_task_return_error (task, error);
   else
     g_task_return_pointer (task, g_steal_pointer (&self->inspection),
@@ -147,22 +157,48 @@ known_disks_inspect_finish (GAsyncResult *result, GError **error)
 
 /* --- without being asked --- */
 
+typedef struct
+{
+  Operations *operations;
+  Guest      *guest;
+} Unasked;
+
+static void
+unasked_free (Unasked *self)
+{
+  g_object_unref (self->operations);
+  g_object_unref (self->guest);
+  g_free (self);
+}
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Unasked, unasked_free)
+
 static void
 on_looked (GObject *source, GAsyncResult *result, gpointer user_data)
 {
+  g_autoptr (Unasked) self = user_data;
   g_autoptr (Inspection) inspection = NULL;
   g_autoptr (GError) error = NULL;
 
   inspection = known_disks_inspect_finish (result, &error);
   if (inspection == NULL)
     g_debug ("disks: not remembered: %s", error->message);
+  else if (journal_get_damage (operations_get_journal (self->operations)) == NULL
+           && known_disks_is_idle (self->operations, self->guest))
+    strays_close (self->operations, self->guest, g_steal_pointer (&inspection));
 }
 
 static void
 look_if_idle (Operations *operations, Guest *guest)
 {
-  if (guest_get_client (guest) != NULL && is_idle (operations, guest))
-    known_disks_inspect_async (operations, guest, NULL, on_looked, NULL);
+  Unasked *self;
+
+  if (guest_get_client (guest) == NULL || !known_disks_is_idle (operations, guest))
+    return;
+  self = g_new0 (Unasked, 1);
+  self->operations = g_object_ref (operations);
+  self->guest = g_object_ref (guest);
+  known_disks_inspect_async (operations, guest, NULL, on_looked, self);
 }
 
 static void

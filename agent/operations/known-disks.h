@@ -57,6 +57,8 @@ void        known_disks_inspect_async  (Operations *operations, Guest *guest,
 Inspection *known_disks_inspect_finish (GAsyncResult *result,
                                         GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+gboolean    known_disks_is_idle  (Operations *operations, Guest *guest);
+
 /* Remembers the disks of each guest when it is attached, and when the last operation on it has
  * ended, as long as @operations lives. */
 void        known_disks_watch    (Operations *operations);

@@ -29,6 +29,7 @@ typedef struct
   Operations *operations;
   GPtrArray  *candidates;       /* of Candidate, newest first */
   GPtrArray  *references;       /* of Reference */
+  GPtrArray  *spent;            /* of char *: layers that need no image */
   GPtrArray  *questions;        /* of char *: ids to ask the store for, each once */
   guint       next;
   GHashTable *answers;          /* id -> ImageInfo: those that are there and active */
@@ -83,6 +84,7 @@ search_free (Search *self)
   g_object_unref (self->operations);
   g_ptr_array_unref (self->candidates);
   g_ptr_array_unref (self->references);
+  g_ptr_array_unref (self->spent);
   g_ptr_array_unref (self->questions);
   g_hash_table_unref (self->answers);
   g_free (self);
@@ -127,6 +129,18 @@ add_reference (Search *self, Disk *disk, const SnapshotRequest *request)
   add_question (self, id);
 }
 
+/* What a guest writes to is what no image holds; of a file that shows. */
+static gboolean
+forget_active (Search *self, Disk *disk, GError **error)
+{
+  const Layer *active = disk_get_active (disk);
+
+  return active == NULL || !active->known || !active->facts.block_device
+         || image_records_forget_layer (operations_get_journal (self->operations),
+                                        (gint64) active->facts.dev, (gint64) active->facts.ino,
+                                        error);
+}
+
 static gboolean
 collect_layers (Search *self, Disk *disk, GError **error)
 {
@@ -137,9 +151,15 @@ collect_layers (Search *self, Disk *disk, GError **error)
       const Layer *layer = g_ptr_array_index (disk->layers, i);
       g_autofree char *key = upload_layer_key (layer->facts.dev, layer->facts.ino);
       g_auto (GStrv) ids = NULL;
+      gboolean spent;
 
       if (!layer->known)
         continue;
+      if (!image_records_is_spent (operations_get_journal (self->operations), store,
+                                   &layer->facts, &spent, error))
+        return FALSE;
+      if (spent)
+        g_ptr_array_add (self->spent, g_strdup (key));
       ids = image_records_of_layer (operations_get_journal (self->operations), store,
                                     &layer->facts, error);
       if (ids == NULL)
@@ -198,6 +218,13 @@ conclude (Search *self, GError **error)
           && !g_hash_table_contains (known->layers, candidate->layer_key))
         g_hash_table_insert (known->layers, g_strdup (candidate->layer_key),
                              know_image (self, candidate));
+    }
+  for (guint i = 0; i < self->spent->len; i++)
+    {
+      const char *key = g_ptr_array_index (self->spent, i);
+
+      if (!g_hash_table_contains (known->layers, key))
+        g_hash_table_insert (known->layers, g_strdup (key), known_image_new (NULL, NULL, FALSE));
     }
   return g_steal_pointer (&known);
 }
@@ -262,17 +289,20 @@ known_images_async (Operations *operations, GPtrArray *disks, const SnapshotRequ
   self->operations = g_object_ref (operations);
   self->candidates = g_ptr_array_new_with_free_func ((GDestroyNotify) candidate_free);
   self->references = g_ptr_array_new_with_free_func ((GDestroyNotify) reference_free);
+  self->spent = g_ptr_array_new_with_free_func (g_free);
   self->questions = g_ptr_array_new_with_free_func (g_free);
   self->answers = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
                                          (GDestroyNotify) image_info_free);
   g_task_set_task_data (task, self, (GDestroyNotify) search_free);
 
-  for (guint i = 0; request->image != IMAGE_NONE && i < disks->len; i++)
+  for (guint i = 0; i < disks->len; i++)
     {
       Disk *disk = g_ptr_array_index (disks, i);
 
-      add_reference (self, disk, request);
-      if (request->image == IMAGE_LAYER && !collect_layers (self, disk, &error))
+      if (request->image != IMAGE_NONE)
+        add_reference (self, disk, request);
+      if (!forget_active (self, disk, &error)
+          || (request->image == IMAGE_LAYER && !collect_layers (self, disk, &error)))
         {
           g_task_return_error (task, error);
           return;

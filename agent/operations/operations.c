@@ -11,21 +11,28 @@
 #include "chain/revert.h"
 #include "known-disks.h"
 #include "prepare-key.h"
+#include "room.h"
+#include "unwanted-images.h"
 
 struct _Operations
 {
   GObject        parent;
 
-  const Config  *config;
+  Settings      *settings;
   Journal       *journal;
   Engine        *engine;
   GuestRegistry *guests;
   ImageStore    *store;
   GHashTable    *preparing;     /* see operations_get_preparing() */
   ChainKeeper   *keeper;
+  RoomWatch     *room;
+  UnwantedImages *unwanted;
 };
 
 G_DEFINE_FINAL_TYPE (Operations, operations, G_TYPE_OBJECT)
+
+/* Of <operations/rebuild.h>. */
+#define JOURNAL_REBUILT "journal-rebuilt"
 
 static void
 operations_dispose (GObject *object)
@@ -33,6 +40,9 @@ operations_dispose (GObject *object)
   Operations *self = AGENT_OPERATIONS (object);
 
   g_clear_pointer (&self->keeper, chain_keeper_free);
+  g_clear_pointer (&self->room, room_watch_free);
+  g_clear_pointer (&self->unwanted, unwanted_images_free);
+  g_clear_object (&self->settings);
   g_clear_object (&self->journal);
   g_clear_object (&self->engine);
   g_clear_object (&self->guests);
@@ -45,6 +55,8 @@ static void
 operations_class_init (OperationsClass *klass)
 {
   G_OBJECT_CLASS (klass)->dispose = operations_dispose;
+  g_signal_new (JOURNAL_REBUILT, TYPE_OPERATIONS, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
+                G_TYPE_NONE, 0);
 }
 
 static void
@@ -56,7 +68,7 @@ operations_init (Operations *self)
 
 /**
  * operations_new:
- * @config: the configuration, which must outlive the result
+ * @settings: the settings
  * @journal: the journal
  * @engine: the engine, which learns all workflows
  * @guests: the guests
@@ -65,12 +77,12 @@ operations_init (Operations *self)
  * Returns: (transfer full): the operations
  */
 Operations *
-operations_new (const Config *config, Journal *journal, Engine *engine, GuestRegistry *guests,
+operations_new (Settings *settings, Journal *journal, Engine *engine, GuestRegistry *guests,
                 ImageStore *store)
 {
   Operations *self = g_object_new (TYPE_OPERATIONS, NULL);
 
-  self->config = config;
+  self->settings = g_object_ref (settings);
   self->journal = g_object_ref (journal);
   self->engine = g_object_ref (engine);
   self->guests = g_object_ref (guests);
@@ -86,13 +98,21 @@ operations_new (const Config *config, Journal *journal, Engine *engine, GuestReg
   engine_register (engine, &revert_workflow, self);
   known_disks_watch (self);
   self->keeper = chain_keeper_new (self);
+  self->room = room_watch_new (self);
+  self->unwanted = unwanted_images_new (self);
   return self;
 }
 
 const Config *
 operations_get_config (Operations *self)
 {
-  return self->config;
+  return settings_get (self->settings);
+}
+
+Settings *
+operations_get_settings (Operations *self)
+{
+  return self->settings;
 }
 
 Journal *
@@ -117,6 +137,26 @@ ImageStore *
 operations_get_store (Operations *self)
 {
   return self->store;
+}
+
+/**
+ * operations_set_store:
+ * @self: the operations
+ * @store: another way to the images that the store has had so far
+ *
+ * What is begun from now on goes there; transfers that run end where they began.
+ */
+void
+operations_set_store (Operations *self, ImageStore *store)
+{
+  g_set_object (&self->store, store);
+}
+
+/* See unwanted-images.h. */
+UnwantedImages *
+operations_get_unwanted_images (Operations *self)
+{
+  return self->unwanted;
 }
 
 /* See prepare-key.h. */

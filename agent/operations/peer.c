@@ -10,6 +10,7 @@
 #include "guest-errors.h"
 
 #define END_DEADLINE_MS 60000
+#define REFUSED_MS      1000    /* for one that cannot be cancelled: it is ending, or has ended */
 
 /**
  * peer_is_gone:
@@ -90,11 +91,12 @@ ending_failed (GTask *step, GError *error)
 /* FALSE, and @step is over, when QEMU could not be reached. That it refuses is no failure: one that
  * dismisses itself has gone already, and one that has ended by now, or is ending, is awaited. */
 static gboolean
-has_answered (GTask *step, QmpClient *client, GAsyncResult *result)
+has_answered (GTask *step, QmpClient *client, GAsyncResult *result, gboolean *refused)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (JsonNode) reply = qmp_client_execute_finish (client, result, &error);
 
+  *refused = reply == NULL;
   if (reply != NULL || guest_error_is_refusal (error))
     return TRUE;
   ending_failed (step, g_steal_pointer (&error));
@@ -106,8 +108,9 @@ on_dismissed (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   GTask *step = user_data;
   Ending *self = g_task_get_task_data (step);
+  gboolean refused;
 
-  if (!has_answered (step, QMP_CLIENT (source), result))
+  if (!has_answered (step, QMP_CLIENT (source), result, &refused))
     return;
   self->next++;
   end_next (step);
@@ -143,10 +146,11 @@ on_cancelled (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   GTask *step = user_data;
   Ending *self = g_task_get_task_data (step);
+  gboolean refused;
 
-  if (has_answered (step, QMP_CLIENT (source), result))
-    qmp_job_await_async (self->watched, QMP_JOB_CONCLUDED, END_DEADLINE_MS, NULL, on_concluded,
-                         step);
+  if (has_answered (step, QMP_CLIENT (source), result, &refused))
+    qmp_job_await_async (self->watched, QMP_JOB_CONCLUDED, refused ? REFUSED_MS : END_DEADLINE_MS,
+                         NULL, on_concluded, step);
 }
 
 static void

@@ -190,18 +190,26 @@ help (Move *self)
 
 /* --- the pivot --- */
 
+/* The guest's I/O goes on. */
+static void
+note_held (Move *self)
+{
+  JsonObject *told = operation_get_result (self->set->operation);
+  gint64 longest = json_object_get_int_member_with_default (told, "pivot_us", 0);
+
+  current (self)->held_us = g_get_monotonic_time () - self->held_us;
+  json_object_set_int_member (told, "pivot_us", MAX (longest, current (self)->held_us));
+}
+
 static void
 on_finalized (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   Move *self = user_data;
-  JsonObject *told = operation_get_result (self->set->operation);
-  gint64 longest = json_object_get_int_member_with_default (told, "pivot_us", 0);
   GError *error = NULL;
 
   if (pivot_command_finish (result, &error))
     {
-      current (self)->held_us = g_get_monotonic_time () - self->held_us;
-      json_object_set_int_member (told, "pivot_us", MAX (longest, current (self)->held_us));
+      note_held (self);
       next_disk (self, PIVOT_DONE);
     }
   else
@@ -260,6 +268,55 @@ not_there (Move *self, GError *error)
 }
 
 static void
+on_inspected (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  Move *self = user_data;
+  Pivot *pivot = current (self);
+  g_autoptr (Inspection) inspection = NULL;
+  GError *error = NULL;
+
+  inspection = inspect_finish (result, &error);
+  if (inspection == NULL)
+    {
+      move_finish (self, error);
+      return;
+    }
+  pivot->astray = peer_is_same (&self->set->peer) && !pivot_is_open (pivot, inspection->disks);
+  if (!pivot->astray)
+    {
+      next_disk (self, PIVOT_DONE);
+      return;
+    }
+  pivot_keep (self->set, pivot,
+              agent_error_new (AGENT_ERROR_CONFLICT, NULL,
+                               "somebody else has had the job of the copy complete"));
+  next_disk (self, PIVOT_KEPT);
+}
+
+static void
+on_copied (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  Move *self = user_data;
+  GError *error = NULL;
+
+  if (!pivot_cancel_finish (result, &error))
+    {
+      fail (self, error);
+      return;
+    }
+  note_held (self);
+  inspect_async (self->set->peer.guest, NULL, on_inspected, self);
+}
+
+/* The copy is whole. Whether its job would move the device does not show: somebody else may have
+ * told it to complete just before we have told it to end. So it is not let go on, but cancelled. */
+static void
+end_copy (Move *self)
+{
+  pivot_cancel_async (self->set, current (self), on_copied, self);
+}
+
+static void
 on_pending (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   Move *self = user_data;
@@ -273,7 +330,7 @@ on_pending (GObject *source, GAsyncResult *result, gpointer user_data)
   self->held_us = g_get_monotonic_time ();
   if (current (self)->way == PIVOT_COPY)
     {
-      finalize (self);
+      end_copy (self);
       return;
     }
   pivot_publish_async (current (self), TRUE, on_published, self);

@@ -162,6 +162,8 @@ on_inspected (GObject *source, GAsyncResult *result, gpointer user_data)
     {
       facts = pivot_facts_judge (self->pivot, inspection);
       facts.same_process = peer_is_same (&self->set->peer);
+      self->pivot->astray = facts.same_process
+                            && !pivot_is_open (self->pivot, inspection->disks);
       if (pivot_look_at_name (self->pivot, &facts, &error))
         {
           act (task, pivot_find_disk (self->pivot, inspection->disks), &facts);

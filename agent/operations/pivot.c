@@ -32,6 +32,7 @@ static const Field pivot_fields[] = {
   FIELD (Pivot, state, FIELD_ENUM),
   FIELD (Pivot, kept, FIELD_STRING),
   FIELD (Pivot, kept_code, FIELD_ENUM),
+  FIELD (Pivot, astray, FIELD_BOOLEAN),
   FIELD (Pivot, limited_device, FIELD_STRING),
   FIELD (Pivot, moved, FIELD_INT64),
   FIELD (Pivot, held_us, FIELD_INT64),
@@ -170,6 +171,33 @@ pivot_set_load (PivotSet *self, JsonObject *plan, GError **error)
   return TRUE;
 }
 
+static void
+renew_device (const char *path, gint64 ino, gint64 *dev)
+{
+  FileFacts facts = { 0 };
+
+  if (path != NULL && ino != 0 && files_look (path, &facts, NULL) && facts.ino == (guint64) ino)
+    *dev = (gint64) facts.dev;
+}
+
+/**
+ * pivot_set_renew_devices:
+ * @self: a set that a start of the host ago was written down
+ *
+ * A file keeps its inode then; its device may get another number.
+ */
+void
+pivot_set_renew_devices (PivotSet *self)
+{
+  for (guint i = 0; i < self->pivots->len; i++)
+    {
+      Pivot *pivot = g_ptr_array_index (self->pivots, i);
+
+      renew_device (pivot->from_path, pivot->from_ino, &pivot->from_dev);
+      renew_device (pivot->to_path, pivot->to_ino, &pivot->to_dev);
+    }
+}
+
 /**
  * pivot_set_settled:
  * @self: a set
@@ -208,14 +236,17 @@ pivot_keep (PivotSet *set, Pivot *pivot, GError *reason)
   g_autoptr (GError) adopted = guest_error_adopt (reason);
   JsonObject *told = pivot_told (set, pivot);
 
+  pivot->state = PIVOT_KEPT;
+  /* Whoever looks again finds what the first failure has left, not why it was one. */
+  if (pivot->kept != NULL)
+    return;
+
   g_message ("operation %s: disk %s stays on %s: %s", operation_get_id (set->operation),
              pivot->disk, pivot->from_path, adopted->message);
   if (told != NULL)
     json_object_set_string_member (told, "kept", adopted->message);
-  g_free (pivot->kept);
   pivot->kept = g_strdup (adopted->message);
   pivot->kept_code = (AgentError) adopted->code;
-  pivot->state = PIVOT_KEPT;
 }
 
 void

@@ -34,8 +34,8 @@ typedef struct
   char      *disk;              /* what people call it */
   char      *published;         /* (nullable): what the guest is started from, as now so then */
   gboolean   unpublish;         /* the target cannot have that name: it is removed instead */
-  char      *from_path;         /* what the device is on. Where that is @published, the file is first
-                                 * given a name for life, which is here from then on */
+  char      *from_path;         /* what the device is on. Where that is @published, it first gets a
+                                 * name for life, which is here from then on */
   gint64     from_dev;
   gint64     from_ino;
   char      *to_path;           /* (nullable): of an NBD server */
@@ -52,6 +52,7 @@ typedef struct
   PivotState state;
   char      *kept;              /* (nullable) */
   AgentError kept_code;         /* with @kept: what kind of error that is */
+  gboolean   astray;            /* what the device was on is in no chain any more, and not by us */
   char      *limited_device;    /* (nullable): whose writes we limit */
   gint64     moved;             /* bytes, as QEMU counted them */
   gint64     held_us;           /* microseconds for which the guest's writes were held */
@@ -83,6 +84,7 @@ void       pivot_set_clear  (PivotSet *self);
 void       pivot_set_save   (const PivotSet *self, JsonObject *plan);
 gboolean   pivot_set_load   (PivotSet *self, JsonObject *plan,
                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
+void       pivot_set_renew_devices (PivotSet *self);     /* after a start of the host */
 /* Whether each has come to its end; else AGENT_ERROR_UNAVAILABLE. */
 gboolean   pivot_set_settled (const PivotSet *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 

@@ -125,9 +125,7 @@ backup_gather_facts (GTask *step, gpointer user_data)
 {
   Backup *job = user_data;
 
-  /* Ids of images that may have been deleted are not used again. */
-  if (job->uploads->len > 0)
-    job->attempt++;
+  job->taken_up = TRUE;
   if (job->released && job->point_us != 0 && !job->folds)
     {
       /* What is left to do needs no guest. */

@@ -63,21 +63,29 @@ create_disk_files (Backup *job, DiskPlan *disk, GError **error)
 {
   g_autoptr (GBytes) image = NULL;
   FileFacts facts = { 0 };
-  gboolean is_there = disk->link_layer && files_look (disk->layer, &facts, NULL);
+  g_autoptr (GError) problem = NULL;
+  gboolean is_there = disk->link_layer && files_look (disk->layer, &facts, &problem);
+  gboolean ok;
 
+  if (problem != NULL)
+    {
+      g_propagate_error (error, g_steal_pointer (&problem));
+      return FALSE;
+    }
+  /* Before: a name may have come into being that is not known to be durable. */
+  disk->layer_linked = disk->link_layer && !is_there;
   if (disk->link_layer
       && !files_link (disk->active_path, disk->layer, (guint64) disk->layer_dev,
                       (guint64) disk->layer_ino, error))
     return FALSE;
-  disk->layer_linked = disk->link_layer && !is_there;
 
   image = qcow2_empty_overlay ((guint64) disk->virtual_size, disk->backing_name,
                                disk->active_format, error);
-  if (image == NULL || !files_create (disk->overlay, image, disk->layer, &facts, error))
-    return FALSE;
+  facts = (FileFacts) { 0 };
+  ok = image != NULL && files_create (disk->overlay, image, disk->layer, &facts, error);
   disk->overlay_dev = (gint64) facts.dev;
   disk->overlay_ino = (gint64) facts.ino;
-  return TRUE;
+  return ok;
 }
 
 /* Gives the layers their names for life and makes the overlays. Whether this comes to its end or

@@ -3,7 +3,7 @@
 /* Knows how a guest's points are listed, also of a guest that is gone: what QEMU shows of its disks
  * comes first, then what the headers of the files say. */
 
-#include <operations/operations.h>
+#include <operations/disks.h>
 
 #include "inspect.h"
 #include "known-disks.h"

@@ -29,7 +29,11 @@ prepare_check_guest (Guest *guest, GError **error)
   if (run_state == NULL || !g_strv_contains (not_now, run_state))
     return TRUE;
   /* QEMU itself would say yes to a snapshot while it is inmigrate. */
-  agent_set_error (error, AGENT_ERROR_CONFLICT, "wait until the migration has ended",
+  agent_set_error (error, AGENT_ERROR_CONFLICT,
+                   g_str_equal (run_state, "postmigrate")
+                   ? "it has gone to another QEMU: ask there; only when it is lost there, tell this "
+                     "one to go on (cont)"
+                   : "wait until the migration has ended",
                    "guest %s is in the state \"%s\"", guest_get_id (guest), run_state);
   return FALSE;
 }
@@ -120,41 +124,113 @@ prepared_claim_clear (PreparedClaim *self)
   g_clear_pointer (&self->disks, g_strfreev);
 }
 
+static char **
+dup_names (GPtrArray *disks)
+{
+  g_autoptr (GStrvBuilder) names = g_strv_builder_new ();
+
+  for (guint i = 0; i < disks->len; i++)
+    g_strv_builder_add (names, ((Disk *) g_ptr_array_index (disks, i))->name);
+  return g_strv_builder_end (names);
+}
+
+static void
+on_claimed (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (GTask) task = user_data;
+  PreparedClaim *self = g_task_get_task_data (task);
+  GError *error = NULL;
+
+  self->claim = engine_claim_finish (AGENT_ENGINE (source), result, &error);
+  if (self->claim != NULL)
+    g_task_return_boolean (task, TRUE);
+  else
+    g_task_return_error (task, error);
+}
+
+/* Of one that gives way itself. */
+static void
+claim_at_once (GTask *task, Engine *engine, const char *guest, const char *id)
+{
+  PreparedClaim *self = g_task_get_task_data (task);
+  GError *error = NULL;
+
+  self->claim = engine_claim (engine, guest, (const char *const *) self->disks, id, &error);
+  if (self->claim == NULL)
+    {
+      g_task_return_error (task, error);
+      return;
+    }
+  claim_give_way (self->claim, self->gives_way);
+  g_task_return_boolean (task, TRUE);
+}
+
+/* What is claimed is all of @names, or it becomes that. */
+static gboolean
+settle_for (PreparedClaim *self, Guest *guest, char **names, GError **error)
+{
+  if (self->disks == NULL)
+    {
+      claim_narrow (self->claim, (const char *const *) names);
+      self->disks = g_strdupv (names);
+      return TRUE;
+    }
+  if (g_strv_equal ((const char *const *) self->disks, (const char *const *) names))
+    return TRUE;
+  agent_set_error (error, AGENT_ERROR_CONFLICT, "try again",
+                   "the disks of guest %s changed meanwhile", guest_get_id (guest));
+  return FALSE;
+}
+
 /**
- * prepare_claim:
+ * prepare_claim_async:
  * @self: (inout): what is claimed; a claim without names of disks, on the whole guest, is narrowed
  * @operations: the operations
  * @guest: the guest
- * @disks: (element-type Disk): the disks that are meant
+ * @disks: (nullable) (element-type Disk): the disks that are meant; %NULL: the whole guest
  * @id: the operation's id
+ * @cancellable: (nullable)
+ * @callback: called with the result
+ * @user_data: for @callback
+ *
+ * Where disks are held by an operation that gives way to all others, its end is awaited.
+ */
+void
+prepare_claim_async (PreparedClaim *self, Operations *operations, Guest *guest, GPtrArray *disks,
+                     const char *id, GCancellable *cancellable, GAsyncReadyCallback callback,
+                     gpointer user_data)
+{
+  g_autoptr (GTask) task = g_task_new (NULL, cancellable, callback, user_data);
+  g_auto (GStrv) names = disks != NULL ? dup_names (disks) : NULL;
+  Engine *engine = operations_get_engine (operations);
+  GError *error = NULL;
+
+  g_task_set_task_data (task, self, NULL);
+  if (self->claim != NULL)
+    {
+      if (settle_for (self, guest, names, &error))
+        g_task_return_boolean (task, TRUE);
+      else
+        g_task_return_error (task, error);
+      return;
+    }
+  self->disks = g_steal_pointer (&names);
+  if (self->gives_way != NULL)
+    claim_at_once (task, engine, guest_get_id (guest), id);
+  else
+    engine_claim_async (engine, guest_get_id (guest), (const char *const *) self->disks, id,
+                        cancellable, on_claimed, g_object_ref (task));
+}
+
+/**
+ * prepare_claim_finish:
+ * @result: the result
  * @error: return location: AGENT_ERROR_CONFLICT names the holder; or other disks are meant now
  *
  * Returns: whether they are claimed
  */
 gboolean
-prepare_claim (PreparedClaim *self, Operations *operations, Guest *guest, GPtrArray *disks,
-               const char *id, GError **error)
+prepare_claim_finish (GAsyncResult *result, GError **error)
 {
-  g_autoptr (GPtrArray) names = g_ptr_array_new ();
-  const char *const *wanted;
-
-  for (guint i = 0; i < disks->len; i++)
-    g_ptr_array_add (names, ((Disk *) g_ptr_array_index (disks, i))->name);
-  g_ptr_array_add (names, NULL);
-  wanted = (const char *const *) names->pdata;
-  if (self->disks != NULL)
-    {
-      if (g_strv_equal ((const char *const *) self->disks, wanted))
-        return TRUE;
-      agent_set_error (error, AGENT_ERROR_CONFLICT, "try again",
-                       "the disks of guest %s changed meanwhile", guest_get_id (guest));
-      return FALSE;
-    }
-  if (self->claim == NULL)
-    self->claim = engine_claim (operations_get_engine (operations), guest_get_id (guest), wanted,
-                                id, error);
-  else
-    claim_narrow (self->claim, wanted);
-  self->disks = g_strdupv ((char **) wanted);
-  return self->claim != NULL;
+  return g_task_propagate_boolean (G_TASK (result), error);
 }

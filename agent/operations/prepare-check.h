@@ -25,15 +25,19 @@ GPtrArray *prepare_jobs_of_disk    (QmpGraph *graph, Disk *disk);
  * until they were. */
 typedef struct
 {
-  Claim  *claim;                /* (nullable) */
-  char  **disks;                /* (nullable): the names of those that it is on */
+  Claim        *claim;          /* (nullable) */
+  char        **disks;          /* (nullable): the names of those that it is on */
+  GCancellable *gives_way;      /* (nullable) (unowned): cancelled when somebody else wants them:
+                                 * then nobody is asked to give way to this one */
 } PreparedClaim;
 
 void       prepared_claim_clear    (PreparedClaim *self);
-/* Claims @disks (of Disk) for the operation @id, or, when some are claimed, sees that they are the
- * same ones. AGENT_ERROR_CONFLICT. */
-gboolean   prepare_claim           (PreparedClaim *self, Operations *operations, Guest *guest,
-                                    GPtrArray *disks, const char *id,
+/* Claims @disks (of Disk; NULL: the whole guest) for the operation @id, or, when some are claimed,
+ * sees that they are the same ones. @self must last until @callback. AGENT_ERROR_CONFLICT. */
+void       prepare_claim_async     (PreparedClaim *self, Operations *operations, Guest *guest,
+                                    GPtrArray *disks, const char *id, GCancellable *cancellable,
+                                    GAsyncReadyCallback callback, gpointer user_data);
+gboolean   prepare_claim_finish    (GAsyncResult *result,
                                     GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 G_END_DECLS

@@ -2,6 +2,7 @@
 
 /* Knows what can be asked of a guest's disks; what is asked is done by the files beside it. */
 
+#include <operations/disks.h>
 #include <operations/operations.h>
 
 #include "known-disks.h"

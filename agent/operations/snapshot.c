@@ -16,6 +16,7 @@
 #include "backup.h"
 #include "prepare-check.h"
 #include "prepare-key.h"
+#include "room.h"
 
 typedef struct
 {
@@ -28,10 +29,12 @@ typedef struct
   char            *id;          /* the operation's */
   SnapshotRequest *request;
   PreparedClaim    claim;
+  gboolean         looked;      /* at disks that were claimed by then */
   Inspection      *inspection;
   GPtrArray       *chosen;      /* of Disk, of the inspection */
   GPtrArray       *entries;     /* of GPtrArray of NamesEntry, beside @chosen */
   KnownImages     *known;
+  JsonObject      *plan;        /* once it is made */
 } Preparation;
 
 static void
@@ -50,6 +53,7 @@ preparation_free (Preparation *self)
   g_clear_pointer (&self->chosen, g_ptr_array_unref);
   g_ptr_array_unref (self->entries);
   known_images_free (self->known);
+  g_clear_pointer (&self->plan, json_object_unref);
   g_free (self);
 }
 
@@ -172,14 +176,79 @@ workflow_of (RequestKind kind)
   return kind == REQUEST_IMAGE ? &full_image_workflow : &quick_backup_workflow;
 }
 
+/* Bytes of the chain that the store will be sent. */
+static gint64
+size_of_upload (const UploadPlan *upload, Disk *disk)
+{
+  gint64 size = 0;
+
+  for (guint i = 0; i < disk->layers->len; i++)
+    {
+      const Layer *layer = g_ptr_array_index (disk->layers, i);
+
+      if (layer->known
+          && (upload->layers != NULL || file_facts_are (&layer->facts, upload->dev, upload->ino)))
+        size += (gint64) MIN (layer->facts.allocated, (guint64) G_MAXINT64 - (guint64) size);
+    }
+  return size;
+}
+
+/* Overlays are empty at first; what a guest will write to them nobody knows. */
+static void
+note_room (const Preparation *self, const Backup *job)
+{
+  const Config *config = operations_get_config (self->operations);
+
+  for (guint i = 0; i < job->disks->len; i++)
+    {
+      const DiskPlan *disk = g_ptr_array_index (job->disks, i);
+
+      room_need (self->plan, disk->overlay, room_of_overlay (disk->virtual_size));
+    }
+  for (guint i = 0; g_str_equal (config->store, "folder") && i < job->uploads->len; i++)
+    {
+      const UploadPlan *upload = g_ptr_array_index (job->uploads, i);
+      Disk *disk = disks_find (self->inspection->disks, upload->disk);
+
+      if (disk != NULL)
+        room_need (self->plan, config->store_folder, size_of_upload (upload, disk));
+    }
+}
+
 static void
 submit (GTask *task)
 {
   Preparation *self = g_task_get_task_data (task);
-  g_autoptr (JsonObject) plan = json_object_new ();
-  g_autoptr (Backup) job = NULL;
   GError *error = NULL;
   Operation *operation;
+
+  operation = engine_submit (operations_get_engine (self->operations),
+                             workflow_of (self->kind)->kind, self->id, self->claim.claim,
+                             self->request_json, self->plan, self->idempotency_key, &error);
+  if (operation != NULL)
+    g_task_return_pointer (task, g_object_ref (operation), g_object_unref);
+  else
+    g_task_return_error (task, error);
+}
+
+static void
+on_room (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (GTask) task = user_data;
+  GError *error = NULL;
+
+  if (room_check_finish (result, NULL, &error))
+    submit (task);
+  else
+    g_task_return_error (task, error);
+}
+
+static void
+check_room (GTask *task)
+{
+  Preparation *self = g_task_get_task_data (task);
+  g_autoptr (Backup) job = NULL;
+  GError *error = NULL;
 
   job = make_plan (self, &error);
   if (job == NULL)
@@ -187,14 +256,11 @@ submit (GTask *task)
       g_task_return_error (task, error);
       return;
     }
-  backup_save_plan (job, plan);
-  operation = engine_submit (operations_get_engine (self->operations),
-                             workflow_of (self->kind)->kind, self->id, self->claim.claim,
-                             self->request_json, plan, self->idempotency_key, &error);
-  if (operation != NULL)
-    g_task_return_pointer (task, g_object_ref (operation), g_object_unref);
-  else
-    g_task_return_error (task, error);
+  self->plan = json_object_new ();
+  backup_save_plan (job, self->plan);
+  note_room (self, job);
+  room_check_async (self->operations, workflow_of (self->kind)->kind, self->plan,
+                    g_task_get_cancellable (task), on_room, g_object_ref (task));
 }
 
 static void
@@ -206,7 +272,7 @@ on_known (GObject *source, GAsyncResult *result, gpointer user_data)
 
   self->known = known_images_finish (result, &error);
   if (self->known != NULL)
-    submit (task);
+    check_room (task);
   else
     g_task_return_error (task, error);
 }
@@ -252,15 +318,42 @@ list_names (GTask *task, gpointer source, gpointer task_data, GCancellable *canc
   g_task_return_boolean (task, TRUE);
 }
 
+static void inspect (GTask *task);
+
+/* --- claiming --- */
+
 /* Only a look at the guest tells which disks are meant. */
-static gboolean
-choose_and_claim (Preparation *self, GError **error)
+static void
+on_claimed (GObject *source, GAsyncResult *result, gpointer user_data)
 {
-  g_clear_pointer (&self->chosen, g_ptr_array_unref);
-  self->chosen = snapshot_select (self->inspection->disks, self->request, error);
-  return self->chosen != NULL
-         && prepare_claim (&self->claim, self->operations, self->guest, self->chosen, self->id,
-                           error);
+  g_autoptr (GTask) task = user_data;
+  Preparation *self = g_task_get_task_data (task);
+  g_autoptr (GTask) naming = NULL;
+  GError *error = NULL;
+
+  if (!prepare_claim_finish (result, &error))
+    {
+      g_task_return_error (task, error);
+      return;
+    }
+  if (!self->looked)
+    {
+      inspect (task);
+      return;
+    }
+  naming = g_task_new (NULL, NULL, on_named, g_object_ref (task));
+  g_task_set_task_data (naming, self, NULL);
+  g_task_run_in_thread (naming, list_names);
+}
+
+/* @disks: (nullable) (element-type Disk): those that are meant; NULL: nobody has looked yet */
+static void
+claim (GTask *task, GPtrArray *disks)
+{
+  Preparation *self = g_task_get_task_data (task);
+
+  prepare_claim_async (&self->claim, self->operations, self->guest, disks, self->id,
+                       g_task_get_cancellable (task), on_claimed, g_object_ref (task));
 }
 
 static void
@@ -268,28 +361,31 @@ on_inspected (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   g_autoptr (GTask) task = user_data;
   Preparation *self = g_task_get_task_data (task);
-  gboolean was_claimed = self->claim.claim != NULL;
-  g_autoptr (GTask) naming = NULL;
   GError *error = NULL;
 
+  g_clear_pointer (&self->chosen, g_ptr_array_unref);
   g_clear_pointer (&self->inspection, inspection_free);
   self->inspection = known_disks_inspect_finish (result, &error);
-  if (self->inspection == NULL
-      || !prepare_check_migration (self->guest, self->inspection, &error)
-      || !choose_and_claim (self, &error))
+  if (self->inspection != NULL
+      && prepare_check_migration (self->guest, self->inspection, &error))
+    self->chosen = snapshot_select (self->inspection->disks, self->request, &error);
+  if (self->chosen == NULL)
     {
       g_task_return_error (task, error);
       return;
     }
-  if (!was_claimed)
-    {
-      known_disks_inspect_async (self->operations, self->guest, g_task_get_cancellable (task),
-                                 on_inspected, g_object_ref (task));
-      return;
-    }
-  naming = g_task_new (NULL, NULL, on_named, g_object_ref (task));
-  g_task_set_task_data (naming, self, NULL);
-  g_task_run_in_thread (naming, list_names);
+  /* What was seen of disks that were claimed is still so. */
+  self->looked = self->claim.claim != NULL;
+  claim (task, self->chosen);
+}
+
+static void
+inspect (GTask *task)
+{
+  Preparation *self = g_task_get_task_data (task);
+
+  known_disks_inspect_async (self->operations, self->guest, g_task_get_cancellable (task),
+                             on_inspected, g_object_ref (task));
 }
 
 static void
@@ -314,14 +410,12 @@ prepare (GTask *task)
     self->request = snapshot_request_parse (self->request_json, self->kind,
                                             operations_get_config (self->operations),
                                             guest_get_config (self->guest), &error);
-  if (self->request != NULL && check_guest (self->guest, self->request, &error)
-      && self->request->disks == NULL)
-    self->claim.claim = engine_claim (engine, guest_get_id (self->guest), NULL, self->id, &error);
-  if (error != NULL)
+  if (self->request == NULL || !check_guest (self->guest, self->request, &error))
     g_task_return_error (task, error);
+  else if (self->request->disks == NULL)
+    claim (task, NULL);
   else
-    known_disks_inspect_async (self->operations, self->guest, g_task_get_cancellable (task),
-                               on_inspected, g_object_ref (task));
+    inspect (task);
 }
 
 /**
@@ -358,8 +452,8 @@ snapshot_prepare_async (Operations *operations, Guest *guest, RequestKind kind,
 /**
  * snapshot_prepare_finish:
  * @result: the result
- * @error: return location: AGENT_ERROR INVALID, NOT_FOUND, CONFLICT, UNAVAILABLE, TIMEOUT, GUEST,
- *   STORE
+ * @error: return location: AGENT_ERROR INVALID, NOT_FOUND, CONFLICT, NO_SPACE, UNAVAILABLE,
+ *   TIMEOUT, GUEST, STORE
  *
  * Returns: (transfer full): the operation, running
  */

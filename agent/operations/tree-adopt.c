@@ -2,7 +2,7 @@
 
 /* Knows how a tree from another host is taken over: all of it, or nothing. */
 
-#include <operations/operations.h>
+#include <operations/disks.h>
 
 #include <core/error.h>
 

@@ -2,7 +2,7 @@
 
 /* Knows how the tree of a guest's disks is looked at. */
 
-#include <operations/operations.h>
+#include <operations/disks.h>
 
 #include "image-records.h"
 #include "points-json.h"

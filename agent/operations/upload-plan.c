@@ -132,7 +132,7 @@ upload_plan_from_json (JsonNode *json, GError **error)
 
 /**
  * known_image_new:
- * @image_id: an image's id
+ * @image_id: (nullable): an image's id; %NULL for a layer that is spent
  * @parents: (nullable): those of its parents that are in the store, nearest first
  * @whole: these are all that it has
  *
@@ -234,12 +234,23 @@ check_uploadable (Disk *disk, Layer *layer, GError **error)
   return FALSE;
 }
 
+static const KnownImage *
+look_up (Disk *disk, guint depth, GHashTable *known)
+{
+  const Layer *layer = g_ptr_array_index (disk->layers, depth);
+  g_autofree char *key = upload_layer_key (layer->facts.dev, layer->facts.ino);
+
+  return layer->known ? g_hash_table_lookup (known, key) : NULL;
+}
+
 /* Whether the image can stand for a layer under which @below (nullable) stands for the next one. An
  * image over other parents than those that we would name is of no use; merged layers leave more
  * images behind than there are layers. */
 static gboolean
 fits (const KnownImage *image, const KnownImage *below, gboolean is_base)
 {
+  if (image->image_id == NULL)
+    return FALSE;
   if (below != NULL)
     return g_strv_contains ((const char *const *) image->parents, below->image_id);
   return image->whole && (is_base || image->parents[0] == NULL);
@@ -252,8 +263,7 @@ find_image (Disk *disk, guint depth, const SnapshotRequest *request, GHashTable 
             const KnownImage *below, const KnownImage **found, GError **error)
 {
   Layer *layer = g_ptr_array_index (disk->layers, depth);
-  g_autofree char *key = upload_layer_key (layer->facts.dev, layer->facts.ino);
-  const KnownImage *image = layer->known ? g_hash_table_lookup (known, key) : NULL;
+  const KnownImage *image = look_up (disk, depth, known);
 
   *found = NULL;
   if (image != NULL && fits (image, below, depth + 1 == disk->layers->len))
@@ -275,15 +285,37 @@ find_image (Disk *disk, guint depth, const SnapshotRequest *request, GHashTable 
 static const KnownImage *
 find_base (Disk *disk, const char *reference, GHashTable *known, GPtrArray *references)
 {
-  Layer *layer = g_ptr_array_index (disk->layers, disk->layers->len - 1);
-  g_autofree char *key = upload_layer_key (layer->facts.dev, layer->facts.ino);
-  const KnownImage *image = layer->known ? g_hash_table_lookup (known, key) : NULL;
+  const KnownImage *image = look_up (disk, disk->layers->len - 1, known);
 
   if (image != NULL && image->whole
       && g_strv_contains ((const char *const *) image->parents, reference))
     return image;
   g_ptr_array_add (references, known_image_new (reference, NULL, TRUE));
   return g_ptr_array_index (references, references->len - 1);
+}
+
+/* Where layers are spent (a move into them was called off) only what stands on them can be had from
+ * the store: the uppermost layer that can, with nothing below it that is not known; the number of
+ * layers when none is spent. */
+static guint
+find_start (Disk *disk, const char *reference, GHashTable *known)
+{
+  guint start = disk->layers->len;
+  gboolean spent = FALSE;
+
+  for (guint depth = disk->layers->len; depth-- > 1;)
+    {
+      const KnownImage *image = look_up (disk, depth, known);
+
+      if (image == NULL && (reference == NULL || depth + 1 < disk->layers->len))
+        break;
+      spent = spent || (image != NULL && image->image_id == NULL);
+      if (spent && image != NULL && image->image_id != NULL && image->whole
+          && (reference == NULL
+              || g_strv_contains ((const char *const *) image->parents, reference)))
+        start = depth;
+    }
+  return start;
 }
 
 /* "ID,ID,...": the image at the head of what a layer above has as its parents, nearest first.
@@ -323,10 +355,11 @@ upload_plan_disk (Disk *disk, const char *layer, const SnapshotRequest *request,
   const char *reference = snapshot_request_image_ref (request, disk->name);
   g_autofree char *chain = g_strdup ("");
   const KnownImage *below = NULL;
+  guint start = find_start (disk, reference, known);
   g_autoptr (GPtrArray) references = g_ptr_array_new_with_free_func (
       (GDestroyNotify) known_image_free);
 
-  for (guint depth = disk->layers->len; depth-- > 0;)
+  for (guint depth = MIN (start + 1, disk->layers->len); depth-- > 0;)
     {
       Layer *file = g_ptr_array_index (disk->layers, depth);
       const char *path = depth == 0 ? layer : file->path;
@@ -335,7 +368,9 @@ upload_plan_disk (Disk *disk, const char *layer, const SnapshotRequest *request,
       KnownImage *planned;
       char *longer;
 
-      if (depth > 0 && depth == disk->layers->len - 1 && reference != NULL)
+      if (depth == start)
+        found = look_up (disk, depth, known);
+      else if (depth > 0 && depth == disk->layers->len - 1 && reference != NULL)
         found = find_base (disk, reference, known, references);
       else if (depth > 0)
         {

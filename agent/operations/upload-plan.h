@@ -42,7 +42,7 @@ UploadPlan *upload_plan_from_json (JsonNode *json, GError **error) G_GNUC_WARN_U
 /* An image that is in the store, and holds with its parents what is seen in a layer. */
 typedef struct
 {
-  char    *image_id;
+  char    *image_id;            /* NULL: the layer is spent; below a whole one it needs none */
   char   **parents;             /* ids, nearest first, as far as they are in the store */
   gboolean whole;               /* these are all that it has */
 } KnownImage;

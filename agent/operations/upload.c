@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Knows how frozen layers become images: all records first, then the bytes, parents before
- * children. What was uploaded whole is in the journal at once and is not sent again. */
+ * children. What was uploaded whole is in the journal at once and is not sent again. What was cut
+ * off by a death of ours is sent again from its beginning, as the image that it was to be: whoever
+ * was told its id finds it. */
 
 #include "backup-steps.h"
 
@@ -12,19 +14,28 @@
 #include "image-records.h"
 #include "points.h"
 #include "told.h"
+#include "unwanted-images.h"
+
+/* How often one image is created, and sent, under another id. */
+#define RENEWALS 2
+
+typedef struct _Uploads Uploads;
 
 /* A walk over the uploads, one asynchronous call after the other. */
-typedef struct
+struct _Uploads
 {
-  Backup *job;
+  Backup      *job;
   GTask       *step;
   guint        next;
   ImageSource *source;          /* of the upload under way */
   FileFacts    facts;           /* of its layer */
   gint64       done;            /* bytes of the uploads before */
   gint64       total;
-  char       **stale;           /* images to be deleted */
-} Uploads;
+  guint        renewals;        /* of the id of the record that is created */
+  gboolean     uploading;       /* else it is the records' turn; or was, when an id was renewed, */
+  guint        dead;            /* so often for the sake of the bytes of */
+  guint        upload;          /* this one */
+};
 
 static Uploads *
 uploads_new (GTask *step, Backup *job)
@@ -44,7 +55,6 @@ uploads_finish (Uploads *self, GError *error)
   else
     backup_step_failed (self->step, error);
   g_clear_object (&self->source);
-  g_strfreev (self->stale);
   g_free (self);
 }
 
@@ -121,7 +131,90 @@ tell_image (Backup *job, const UploadPlan *upload, gint64 size)
 
 static void create_next (Uploads *self);
 static void upload_next (Uploads *self);
-static void delete_next (Uploads *self);
+
+/* --- another id --- */
+
+/* Glance leaves an image dead when it dies itself while it takes the bytes, and an id that was used
+ * up is never free again. Of a full image the id is what was promised, and the image is not made
+ * under another one. */
+static gboolean
+may_renew (const Uploads *self, guint renewals, const GError *error)
+{
+  return g_error_matches (error, AGENT_ERROR, AGENT_ERROR_CONFLICT) && !self->job->folds
+         && renewals < RENEWALS;
+}
+
+static void
+on_plan_saved (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  Uploads *self = user_data;
+  GError *error = NULL;
+
+  if (engine_save_plan_finish (AGENT_ENGINE (source), result, &error))
+    create_next (self);
+  else
+    uploads_finish (self, error);
+}
+
+static void
+tell_renewal (Backup *job, const char *old, const char *new)
+{
+  JsonObject *image = told_find (job->operation, "images", "id", old);
+
+  if (image == NULL)
+    return;
+  json_object_set_string_member (image, "id", new);
+  json_object_set_string_member (image, "replaces", old);
+}
+
+/* Those above name it as their parent. Where they have records already these are others then, and
+ * their ids are renewed as well. */
+static void
+rename_parent (Backup *job, guint from, const char *old, const char *new)
+{
+  for (guint i = from; i < job->uploads->len; i++)
+    {
+      UploadPlan *child = g_ptr_array_index (job->uploads, i);
+      g_autoptr (GString) chain = g_string_new (child->chain);
+
+      if (g_strcmp0 (child->parent_image, old) == 0)
+        {
+          g_free (child->parent_image);
+          child->parent_image = g_strdup (new);
+        }
+      g_string_replace (chain, old, new, 0);
+      g_free (child->chain);
+      child->chain = g_string_free (g_steal_pointer (&chain), FALSE);
+    }
+}
+
+/* Gives the current upload another id, and creates it when the journal knows that. What is left of
+ * the old image goes by itself. */
+static void
+renew (Uploads *self, const GError *why)
+{
+  Backup *job = self->job;
+  UploadPlan *upload = current (self);
+  const char *operation = operation_get_id (job->operation);
+  g_autofree char *old = g_steal_pointer (&upload->image_id);
+  GError *error = NULL;
+
+  job->attempt++;
+  upload->image_id = upload_image_id (operation, self->next, (guint) job->attempt);
+  g_message ("image %s of operation %s is made anew as %s: %s", old, operation, upload->image_id,
+             why->message);
+  rename_parent (job, self->next + 1, old, upload->image_id);
+  tell_renewal (job, old, upload->image_id);
+  backup_save_plan (job, operation_get_plan (job->operation));
+  if (!unwanted_images_add (operations_get_unwanted_images (job->operations), old, operation, NULL,
+                            &error))
+    {
+      uploads_finish (self, error);
+      return;
+    }
+  engine_save_plan_async (operations_get_engine (job->operations), job->operation, on_plan_saved,
+                          self);
+}
 
 /* --- image records --- */
 
@@ -133,8 +226,16 @@ on_created (GObject *source, GAsyncResult *result, gpointer user_data)
 
   if (!image_store_create_finish (AGENT_IMAGE_STORE (source), result, &error))
     {
+      if (may_renew (self, self->renewals, error))
+        {
+          self->renewals++;
+          renew (self, error);
+          g_error_free (error);
+          return;
+        }
       /* Who is not let in has made nothing, and could not delete it either. */
-      if (g_error_matches (error, AGENT_ERROR, AGENT_ERROR_UNAUTHORIZED))
+      if (g_error_matches (error, AGENT_ERROR, AGENT_ERROR_UNAUTHORIZED) && !self->job->taken_up
+          && self->job->n_records == self->next + 1)
         self->job->n_records = self->next;
       g_prefix_error (&error, "image %s: ", current (self)->image_id);
       uploads_finish (self, error);
@@ -142,6 +243,7 @@ on_created (GObject *source, GAsyncResult *result, gpointer user_data)
     }
   tell_image (self->job, current (self), -1);
   self->next++;
+  self->renewals = 0;
   create_next (self);
 }
 
@@ -154,6 +256,12 @@ create_next (Uploads *self)
 
   while (current (self) != NULL && is_uploaded (self, &size, &error) && size >= 0)
     self->next++;
+  if (error == NULL && current (self) == NULL && self->uploading)
+    {
+      self->next = self->upload;
+      upload_next (self);
+      return;
+    }
   if (error != NULL || current (self) == NULL)
     {
       uploads_finish (self, error);
@@ -165,78 +273,14 @@ create_next (Uploads *self)
                             g_task_get_cancellable (self->step), on_created, self);
 }
 
-/* Gives what is not uploaded yet new ids, and those who name them as parents the new ones;
- * returns the old ids. An id that was deleted once is never free again in Glance. */
-static char **
-renew_ids (Backup *job, Journal *journal, GError **error)
-{
-  g_autoptr (GStrvBuilder) stale = g_strv_builder_new ();
-
-  for (guint i = 0; i < job->uploads->len; i++)
-    {
-      UploadPlan *upload = g_ptr_array_index (job->uploads, i);
-      g_autofree char *old = g_strdup (upload->image_id);
-      gint64 size;
-
-      if (!image_records_size (journal, old, &size, error))
-        return NULL;
-      if (size >= 0)
-        continue;
-      g_strv_builder_add (stale, old);
-      g_free (upload->image_id);
-      upload->image_id = upload_image_id (operation_get_id (job->operation), i,
-                                          (guint) job->attempt);
-      for (guint j = i + 1; j < job->uploads->len; j++)
-        {
-          UploadPlan *child = g_ptr_array_index (job->uploads, j);
-          g_autoptr (GString) chain = g_string_new (child->chain);
-
-          if (g_strcmp0 (child->parent_image, old) == 0)
-            {
-              g_free (child->parent_image);
-              child->parent_image = g_strdup (upload->image_id);
-            }
-          g_string_replace (chain, old, upload->image_id, 0);
-          g_free (child->chain);
-          child->chain = g_string_free (g_steal_pointer (&chain), FALSE);
-        }
-    }
-  return g_strv_builder_end (stale);
-}
-
-static void
-on_stale_deleted (GObject *source, GAsyncResult *result, gpointer user_data)
-{
-  Uploads *self = user_data;
-  GError *error = NULL;
-
-  if (g_task_propagate_boolean (G_TASK (result), &error))
-    create_next (self);
-  else
-    uploads_finish (self, error);
-}
-
 void
 backup_create_images (GTask *step, gpointer user_data)
 {
   Backup *job = user_data;
-  Uploads *self = uploads_new (step, job);
-  Uploads *deletion;
-  GError *error = NULL;
 
-  if (job->attempt == 0)
-    {
-      job->n_records = 0;
-      create_next (self);
-      return;
-    }
-  deletion = uploads_new (g_task_new (NULL, NULL, on_stale_deleted, self), job);
-  deletion->stale = renew_ids (job, journal_of (self), &error);
-  backup_save_plan (job, operation_get_plan (job->operation));
-  if (deletion->stale == NULL)
-    uploads_finish (deletion, error);
-  else
-    delete_next (deletion);
+  if (!job->taken_up)
+    job->n_records = 0;
+  create_next (uploads_new (step, job));
 }
 
 /* --- bytes --- */
@@ -277,6 +321,7 @@ record_upload (Uploads *self, const ImageInfo *info, GError **error)
     return FALSE;
   if (image_records_add (journal, image_store_get_name (operations_get_store (job->operations)),
                          operation_get_guest (job->operation), upload, &self->facts, info, error)
+      && unwanted_images_forget (journal, upload->image_id, error)
       && (!upload->is_point
           || points_set_image (journal, operation_get_id (job->operation), upload->disk,
                                upload->image_id, error)))
@@ -293,6 +338,16 @@ on_uploaded (GObject *source, GAsyncResult *result, gpointer user_data)
   GError *error = NULL;
 
   info = image_store_upload_finish (AGENT_IMAGE_STORE (source), result, &error);
+  if (info == NULL && may_renew (self, self->dead, error)
+      && check_layer (current (self), &self->facts, NULL))
+    {
+      g_clear_object (&self->source);
+      self->dead++;
+      self->upload = self->next;
+      renew (self, error);
+      g_error_free (error);
+      return;
+    }
   if (info == NULL || !check_layer (current (self), &self->facts, &error)
       || !record_upload (self, info, &error))
     {
@@ -305,6 +360,7 @@ on_uploaded (GObject *source, GAsyncResult *result, gpointer user_data)
   self->done += image_source_get_length (self->source);
   g_clear_object (&self->source);
   self->next++;
+  self->dead = 0;
   upload_next (self);
 }
 
@@ -359,6 +415,7 @@ backup_upload (GTask *step, gpointer user_data)
 {
   Uploads *self = uploads_new (step, user_data);
 
+  self->uploading = TRUE;
   for (guint i = 0; i < self->job->uploads->len; i++)
     {
       const UploadPlan *upload = g_ptr_array_index (self->job->uploads, i);
@@ -371,86 +428,4 @@ backup_upload (GTask *step, gpointer user_data)
         self->total += (gint64) facts.size;
     }
   upload_next (self);
-}
-
-/* --- after a failure --- */
-
-/* What was told of an image that is gone: of the objects whose @member is @id, the member, or with
- * @whole the object. */
-static void
-forget_id (JsonNode *node, const char *member, const char *id, gboolean whole)
-{
-  JsonArray *array = node != NULL && JSON_NODE_HOLDS_ARRAY (node) ? json_node_get_array (node)
-                                                                  : NULL;
-
-  for (guint i = array != NULL ? json_array_get_length (array) : 0; i-- > 0;)
-    {
-      JsonObject *object = json_array_get_object_element (array, i);
-
-      if (g_strcmp0 (json_object_get_string_member_with_default (object, member, NULL), id) != 0)
-        continue;
-      if (whole)
-        json_array_remove_element (array, i);
-      else
-        json_object_remove_member (object, member);
-    }
-}
-
-static void
-on_deleted (GObject *source, GAsyncResult *result, gpointer user_data)
-{
-  Uploads *self = user_data;
-  JsonObject *told = operation_get_result (self->job->operation);
-  GError *error = NULL;
-
-  if (!image_store_remove_finish (AGENT_IMAGE_STORE (source), result, &error)
-      || !image_records_remove (journal_of (self), self->stale[self->next], &error))
-    {
-      uploads_finish (self, error);
-      return;
-    }
-  forget_id (json_object_get_member (told, "images"), "id", self->stale[self->next], TRUE);
-  forget_id (json_object_get_member (told, "disks"), "image_id", self->stale[self->next], FALSE);
-  self->next++;
-  delete_next (self);
-}
-
-static void
-delete_next (Uploads *self)
-{
-  const char *id = self->stale[self->next];
-
-  if (id == NULL)
-    uploads_finish (self, NULL);
-  else
-    image_store_remove_async (operations_get_store (self->job->operations), id, NULL, on_deleted,
-                              self);
-}
-
-/* Deletes the point's images, whole or not, so that nobody takes them for a backup that
- * succeeded. Parents that went up whole stay: they are what they say, and the next backup need
- * not send them again. */
-void
-backup_delete_images (GTask *step, gpointer user_data)
-{
-  Backup *job = user_data;
-  Uploads *self = uploads_new (step, job);
-  g_autoptr (GStrvBuilder) stale = g_strv_builder_new ();
-  GError *error = NULL;
-
-  for (guint i = 0; i < job->n_records; i++)
-    {
-      const UploadPlan *upload = g_ptr_array_index (job->uploads, i);
-      gint64 size;
-
-      if (!image_records_size (journal_of (self), upload->image_id, &size, &error))
-        {
-          uploads_finish (self, error);
-          return;
-        }
-      if (size < 0 || upload->is_point)
-        g_strv_builder_add (stale, upload->image_id);
-    }
-  self->stale = g_strv_builder_end (stale);
-  delete_next (self);
 }

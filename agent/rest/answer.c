@@ -262,6 +262,26 @@ answer_error (SoupServerMessage *message,
 }
 
 /**
+ * answer_warn:
+ * @message: a request
+ * @text: what everybody who asks should know
+ *
+ * Adds a warning to the headers of the answer, whatever that will be.
+ */
+void
+answer_warn (SoupServerMessage *message,
+             const char        *text)
+{
+  g_autofree char *plain = g_str_to_ascii (text, "C");
+  g_autofree char *warning = NULL;
+
+  g_strdelimit (plain, "\"\\\r\n", ' ');
+  warning = g_strdup_printf ("199 qsnapd \"%s\"", plain);
+  soup_message_headers_replace (soup_server_message_get_response_headers (message), "Warning",
+                                warning);
+}
+
+/**
  * answer_wrap:
  * @name: name of the only member
  * @node: (transfer full): its value

@@ -15,6 +15,9 @@ void answer_prepare (SoupServerMessage *message);
 /* The same for who is known by a token only. */
 void answer_name_user (SoupServerMessage *message, const char *user, const char *project);
 
+/* Adds to the headers what everybody who asks should know. */
+void answer_warn      (SoupServerMessage *message, const char *text);
+
 /* @body: (transfer full) (nullable) */
 void answer_json      (SoupServerMessage *message, guint status, JsonNode *body);
 /* @error: (transfer full) */

@@ -6,6 +6,7 @@
 #include "request.h"
 
 #include <core/error.h>
+#include <operations/disks.h>
 
 #include <string.h>
 
@@ -255,4 +256,37 @@ guest_disks (Request *request)
   if (guest != NULL)
     operations_disks_async (request_get_operations (request), guest,
                             request_get_cancellable (request), disks_known, request);
+}
+
+static void
+guest_resumed (GObject      *source,
+               GAsyncResult *result,
+               gpointer      user_data)
+{
+  Request *request = user_data;
+  g_autoptr (GError) error = NULL;
+  Guest *guest;
+
+  if (!operations_resume_guest_finish (AGENT_OPERATIONS (source), result, &error))
+    {
+      request_answer_error (request, g_steal_pointer (&error));
+      return;
+    }
+  guest = request_find_guest (request);
+  if (guest != NULL)
+    request_answer (request, SOUP_STATUS_OK, guest_to_json (guest));
+}
+
+/**
+ * guest_resume:
+ * @request: (transfer full): POST /v1/guests/{guest}/resume: lets it go on that stands at an error
+ */
+void
+guest_resume (Request *request)
+{
+  Guest *guest = request_find_guest (request);
+
+  if (guest != NULL)
+    operations_resume_guest_async (request_get_operations (request), guest,
+                                   request_get_cancellable (request), guest_resumed, request);
 }

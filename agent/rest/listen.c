@@ -16,7 +16,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define BACKLOG 128
+/* Of clients that are not accepted yet: one on a full TCP queue tries again after a second only. */
+#define BACKLOG 512
 
 struct _SocketFile
 {
@@ -268,4 +269,26 @@ listen_addresses (const char  *listen,
       return NULL;
     }
   return g_steal_pointer (&found);
+}
+
+/**
+ * listen_tcp:
+ * @address: one of those of listen_addresses()
+ * @error: return location
+ *
+ * Returns: (transfer full): the socket, listening; on error %NULL with a #GIOErrorEnum
+ */
+GSocket *
+listen_tcp (GSocketAddress  *address,
+            GError         **error)
+{
+  g_autoptr (GSocket) socket = g_socket_new (g_socket_address_get_family (address),
+                                             G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_TCP, error);
+
+  if (socket == NULL)
+    return NULL;
+  g_socket_set_listen_backlog (socket, BACKLOG);
+  if (!g_socket_bind (socket, address, TRUE, error) || !g_socket_listen (socket, error))
+    return NULL;
+  return g_steal_pointer (&socket);
 }

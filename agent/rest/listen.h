@@ -17,6 +17,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (SocketFile, socket_file_remove)
 
 /* All addresses of HOST:PORT. (element-type GSocketAddress) (transfer full) */
 GPtrArray *listen_addresses   (const char *listen, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Listens at one of them. */
+GSocket   *listen_tcp         (GSocketAddress *address, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 gboolean   listen_split_host  (const char *listen, char **host, GError **error)
                                G_GNUC_WARN_UNUSED_RESULT;
 

@@ -3,6 +3,7 @@
 /* Knows /v1/operations. */
 
 #include "answer.h"
+#include "arrivals.h"
 #include "request.h"
 
 #include <core/error.h>
@@ -117,6 +118,10 @@ operation_show (Request *request)
 
   if (seconds == 0 || operation_is_finished (operation))
     request_answer (request, SOUP_STATUS_OK, operation_to_json (operation));
+  else if (!arrival_wait (arrival_of (request_get_message (request))))
+    request_answer_error (
+      request, agent_error_new (AGENT_ERROR_UNAVAILABLE, "Ask without it, every now and then.",
+                                "wait: %d requests wait already", ARRIVALS_WAITS_MAX));
   else
     operation_wait_async (operation, (guint) seconds, request_get_cancellable (request),
                           operation_waited, request);

@@ -18,6 +18,7 @@ static const Route routes[] = {
   { "GET",    "/v1/guests/{}",           guest_show,       ROUTE_PLAIN,      { NULL }             },
   { "DELETE", "/v1/guests/{}",           guest_detach,     ROUTE_ADMIN,      { NULL }             },
   { "GET",    "/v1/guests/{}/disks",     guest_disks,      ROUTE_PLAIN,      { NULL }             },
+  { "POST",   "/v1/guests/{}/resume",    guest_resume,     ROUTE_PLAIN,      { NULL }             },
   { "GET",    "/v1/guests/{}/snapshots", snapshots_list,   ROUTE_PLAIN,      { NULL }             },
   { "POST",   "/v1/guests/{}/snapshots", snapshots_take,   ROUTE_TAKES_BODY, { NULL }             },
   { "POST",   "/v1/guests/{}/images",    guest_image_take, ROUTE_TAKES_BODY, { NULL }             },
@@ -45,7 +46,12 @@ static const Route routes[] = {
   { "GET",    "/v1/images",              images_list,      ROUTE_PLAIN,      { NULL }             },
   { "GET",    "/v1/images/{}",           image_show,       ROUTE_PLAIN,      { NULL }             },
   { "DELETE", "/v1/images/{}",           image_delete,     ROUTE_PLAIN,      { "force" }          },
+  { "POST",   "/v1/reload",              reload_settings,  ROUTE_ADMIN | ROUTE_MENDS,
+                                                                             { NULL }             },
   { "GET",    "/v1/health",              health_show,      ROUTE_PLAIN,      { NULL }             },
+  { "POST",   "/v1/journal/rebuild",
+              journal_rebuild,           ROUTE_TAKES_BODY | ROUTE_ADMIN | ROUTE_MENDS,
+                                                                             { NULL }             },
 };
 
 static const Route nova_routes[] = {

@@ -16,6 +16,7 @@ typedef enum
   ROUTE_TAKES_BODY = 1 << 0,
   ROUTE_PUBLIC     = 1 << 1,    /* takes no token */
   ROUTE_ADMIN      = 1 << 2,    /* reaches further than a project: files and sockets of the host */
+  ROUTE_MENDS      = 1 << 3,    /* changes something, and may while the journal is damaged */
 } RouteFlags;
 
 typedef struct
@@ -33,6 +34,7 @@ void guests_attach       (Request *request);
 void guest_show          (Request *request);
 void guest_detach        (Request *request);
 void guest_disks         (Request *request);
+void guest_resume        (Request *request);
 void snapshots_list      (Request *request);
 void snapshots_take      (Request *request);
 void snapshot_delete     (Request *request);
@@ -53,6 +55,8 @@ void images_list         (Request *request);
 void image_show          (Request *request);
 void image_delete        (Request *request);
 void health_show         (Request *request);
+void reload_settings     (Request *request);
+void journal_rebuild     (Request *request);
 void nova_versions_list  (Request *request);
 void nova_version_show   (Request *request);
 void nova_servers_list   (Request *request);

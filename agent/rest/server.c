@@ -7,6 +7,7 @@
 
 #include "access.h"
 #include "answer.h"
+#include "arrivals.h"
 #include "json-body.h"
 #include "listen.h"
 #include "nova.h"
@@ -16,12 +17,11 @@
 #include <core/error.h>
 #include <libsoup/soup.h>
 
-#define IDLE_TIMEOUT     15                     /* seconds without a byte, while we wait for one */
-#define CONNECTIONS_MAX  512
+#define IDLE_TIMEOUT     20                     /* seconds in which a client takes no byte */
 #define DISCARD_MAX      (16 * 1024 * 1024)     /* bytes of a refused body that are read at most */
 #define STRANGER_MAX     (64 * 1024)            /* bytes of a body whose sender is not known yet */
 
-#define ARRIVAL          "qsnapd-arrival"
+#define BODY             "qsnapd-body"
 
 struct _RestServer
 {
@@ -32,18 +32,20 @@ struct _RestServer
   SoupServer *soup;
   SocketFile *socket_file;
   GPtrArray  *waiting;          /* of GCancellable: one for each request that is not answered yet */
-  guint      *connections;      /* how many there are; shared with them */
+  Arrivals   *arrivals;
+  guint       requests;         /* that are on their way, or their answers are */
 };
 
-/* What we note about a request from its connection on. */
+/* Bytes of a request's body. */
 typedef struct
 {
-  goffset     length;           /* bytes of the body so far */
-  goffset     length_max;       /* ... and at most */
-  guint      *connections;
-} Arrival;
+  goffset     length;           /* so far */
+  goffset     length_max;
+} Body;
 
 G_DEFINE_FINAL_TYPE (RestServer, rest_server, G_TYPE_OBJECT)
+
+static guint idle_signal;
 
 /* --- before the body --- */
 
@@ -151,19 +153,33 @@ got_chunk (SoupServerMessage *message,
            GBytes            *chunk,
            gpointer           user_data)
 {
-  Arrival *arrival = user_data;
+  Body *body = user_data;
+  Arrival *arrival = arrival_of (message);
+  gboolean wanted = soup_server_message_get_status (message) == 0;
+  g_autoptr (GError) error = NULL;
 
-  arrival->length += (goffset) g_bytes_get_size (chunk);
-  if (arrival->length > arrival->length_max && soup_server_message_get_status (message) == 0)
+  body->length += (goffset) g_bytes_get_size (chunk);
+  if (wanted && body->length > body->length_max)
+    set_too_large (body->length_max, &error);
+  else if (wanted && !arrival_take_bytes (arrival, g_bytes_get_size (chunk)))
+    agent_set_error (&error, AGENT_ERROR_UNAVAILABLE, "Try again later.",
+                     "the bodies of all requests together are larger than %d bytes",
+                     ARRIVALS_BYTES_MAX);
+
+  if (error != NULL)
     {
-      g_autoptr (GError) error = NULL;
-
-      set_too_large (arrival->length_max, &error);
       soup_message_body_truncate (soup_server_message_get_request_body (message));
       refuse (message, g_steal_pointer (&error));
     }
-  else if (arrival->length > DISCARD_MAX)
-    g_socket_shutdown (soup_server_message_get_socket (message), TRUE, TRUE, NULL);
+  else if (body->length > DISCARD_MAX)
+    arrival_cut_off (arrival);
+}
+
+static void
+got_body (SoupServerMessage *message,
+          gpointer           user_data)
+{
+  arrival_complete (arrival_of (message));
 }
 
 static void
@@ -180,7 +196,7 @@ handle_headers (SoupServer        *soup,
   g_autofree char *token = NULL;
   g_autoptr (GError) no_route = NULL;
   g_autoptr (GError) error = NULL;
-  Arrival *arrival = g_object_get_data (G_OBJECT (message), ARRIVAL);
+  Body *body = g_object_get_data (G_OBJECT (message), BODY);
   const Route *route;
   gboolean is_public;
 
@@ -198,20 +214,40 @@ handle_headers (SoupServer        *soup,
     refuse (message, NULL);
   else
     {
-      arrival->length_max = token != NULL ? STRANGER_MAX : JSON_BODY_SIZE_MAX;
-      if (!check_body_headers (route, headers, arrival->length_max, &error))
+      body->length_max = token != NULL ? STRANGER_MAX : JSON_BODY_SIZE_MAX;
+      if (!check_body_headers (route, headers, body->length_max, &error))
         refuse (message, g_steal_pointer (&error));
     }
 }
 
 /* --- behind the body --- */
 
+/* While nothing can be written down nothing is changed either; those who look are told. */
+static gboolean
+check_journal (Request  *request,
+               GError  **error)
+{
+  const Route *route = request_get_route (request);
+  const GError *damage = journal_get_damage (operations_get_journal (
+    request_get_operations (request)));
+
+  if (damage == NULL)
+    return TRUE;
+
+  answer_warn (request_get_message (request), damage->message);
+  if (g_str_equal (route->method, "GET") || (route->flags & ROUTE_MENDS) != 0)
+    return TRUE;
+
+  g_propagate_error (error, g_error_copy (damage));
+  return FALSE;
+}
+
 static void
 enter (Request *request)
 {
   g_autoptr (GError) error = NULL;
 
-  if (request_read (request, &error))
+  if (check_journal (request, &error) && request_read (request, &error))
     request_get_route (request)->handler (request);
   else
     request_answer_error (request, g_steal_pointer (&error));
@@ -279,42 +315,42 @@ handle_request (SoupServer        *soup,
 /* --- connections --- */
 
 static void
-arrival_free (gpointer data)
-{
-  Arrival *arrival = data;
-
-  (*arrival->connections)--;
-  g_rc_box_release (arrival->connections);
-  g_free (arrival);
-}
-
-static void
 request_started (SoupServer        *soup,
                  SoupServerMessage *message,
                  gpointer           user_data)
 {
   RestServer *self = user_data;
-  GSocket *socket = soup_server_message_get_socket (message);
-  Arrival *arrival = g_new0 (Arrival, 1);
+  Body *body = g_new0 (Body, 1);
 
-  arrival->connections = g_rc_box_acquire (self->connections);
-  arrival->length_max = JSON_BODY_SIZE_MAX;
-  g_object_set_data_full (G_OBJECT (message), ARRIVAL, arrival, arrival_free);
-  g_signal_connect (message, "got-chunk", G_CALLBACK (got_chunk), arrival);
-  if (++*self->connections > CONNECTIONS_MAX)
-    g_socket_shutdown (socket, TRUE, TRUE, NULL);
+  self->requests++;
+  body->length_max = JSON_BODY_SIZE_MAX;
+  g_object_set_data_full (G_OBJECT (message), BODY, body, g_free);
+  g_signal_connect (message, "got-chunk", G_CALLBACK (got_chunk), body);
+  g_signal_connect (message, "got-body", G_CALLBACK (got_body), NULL);
+  arrivals_add (self->arrivals, message);
 
   /* Also for what libsoup answers by itself; see answer.c. */
   soup_message_headers_replace (soup_server_message_get_response_headers (message), "Connection",
                                 "close");
   /* Runs while libsoup waits for the client, not while the client waits for us. */
-  g_socket_set_timeout (socket, IDLE_TIMEOUT);
+  g_socket_set_timeout (soup_server_message_get_socket (message), IDLE_TIMEOUT);
+}
+
+static void
+request_over (SoupServer        *soup,
+              SoupServerMessage *message,
+              gpointer           user_data)
+{
+  RestServer *self = user_data;
+
+  if (--self->requests == 0)
+    g_signal_emit (self, idle_signal, 0);
 }
 
 static gboolean
-listen_tcp (RestServer  *self,
-            const char  *listen,
-            GError     **error)
+listen_on (RestServer  *self,
+           const char  *listen,
+           GError     **error)
 {
   g_autoptr (GPtrArray) addresses = listen_addresses (listen, error);
   g_autoptr (GError) problem = NULL;
@@ -326,8 +362,11 @@ listen_tcp (RestServer  *self,
   /* "localhost" is two addresses where there is IPv6, and one elsewhere. */
   for (guint i = 0; i < addresses->len; i++)
     {
+      g_autoptr (GSocket) socket = NULL;
+
       g_clear_error (&problem);
-      listening += soup_server_listen (self->soup, g_ptr_array_index (addresses, i), 0, &problem);
+      socket = listen_tcp (g_ptr_array_index (addresses, i), &problem);
+      listening += socket != NULL && soup_server_listen_socket (self->soup, socket, 0, &problem);
     }
   if (listening > 0)
     return TRUE;
@@ -359,7 +398,47 @@ rest_server_start (RestServer  *self,
 
   socket = listen_unix (config->socket, config->socket_group, &self->socket_file, error);
   return socket != NULL && soup_server_listen_socket (self->soup, socket, 0, error) &&
-         (config->listen == NULL || listen_tcp (self, config->listen, error));
+         (config->listen == NULL || listen_on (self, config->listen, error));
+}
+
+/**
+ * rest_server_reload:
+ * @self: a server that listens
+ * @config: the settings
+ * @store: whose identity service knows people
+ * @error: return location
+ *
+ * Lets in from now on who may ask by @config. Who has been let in stays so.
+ *
+ * Returns: %FALSE, with everything as it was, with %AGENT_ERROR_INVALID or a #GFileError
+ */
+gboolean
+rest_server_reload (RestServer    *self,
+                    const Config  *config,
+                    ImageStore    *store,
+                    GError       **error)
+{
+  g_autoptr (Access) old = NULL;
+  Access *access = access_new (config, store, error);
+
+  if (access == NULL)
+    return FALSE;
+
+  old = self->access;
+  self->access = access;
+  return TRUE;
+}
+
+/**
+ * rest_server_is_idle:
+ * @self: a server
+ *
+ * Returns: whether every request that has come has its answer
+ */
+gboolean
+rest_server_is_idle (RestServer *self)
+{
+  return self->requests == 0;
 }
 
 /**
@@ -392,7 +471,7 @@ rest_server_finalize (GObject *object)
   g_object_unref (self->soup);
   g_object_unref (self->operations);
   g_ptr_array_unref (self->waiting);
-  g_rc_box_release (self->connections);
+  arrivals_free (self->arrivals);
   G_OBJECT_CLASS (rest_server_parent_class)->finalize (object);
 }
 
@@ -400,13 +479,16 @@ static void
 rest_server_class_init (RestServerClass *class)
 {
   G_OBJECT_CLASS (class)->finalize = rest_server_finalize;
+
+  idle_signal = g_signal_new ("idle", TYPE_REST_SERVER, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
+                              G_TYPE_NONE, 0);
 }
 
 static void
 rest_server_init (RestServer *self)
 {
   self->waiting = g_ptr_array_new_with_free_func (g_object_unref);
-  self->connections = g_rc_box_new0 (guint);
+  self->arrivals = arrivals_new ();
 }
 
 /**
@@ -423,6 +505,8 @@ rest_server_new (Operations *operations)
   self->operations = g_object_ref (operations);
   self->soup = soup_server_new ("server-header", "qsnapd", "raw-paths", TRUE, NULL);
   g_signal_connect (self->soup, "request-started", G_CALLBACK (request_started), self);
+  g_signal_connect (self->soup, "request-finished", G_CALLBACK (request_over), self);
+  g_signal_connect (self->soup, "request-aborted", G_CALLBACK (request_over), self);
   soup_server_add_early_handler (self->soup, NULL, handle_headers, self, NULL);
   soup_server_add_handler (self->soup, NULL, handle_request, self, NULL);
   return self;

@@ -5,6 +5,8 @@
 #include "answer.h"
 #include "begin.h"
 
+#include <operations/disks.h>
+
 static void
 points_known (GObject      *source,
               GAsyncResult *result,

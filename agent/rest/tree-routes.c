@@ -4,6 +4,8 @@
 
 #include "request.h"
 
+#include <operations/disks.h>
+
 static void
 tree_known (GObject      *source,
             GAsyncResult *result,

@@ -12,12 +12,16 @@ class Agent:
 
     temper   'fine'; 'silent': never answers; 'refusing': will not freeze; 'thawing': thaws by itself
              at once, as some guests do; 'dying': freezes, closes, and comes back some time later;
-             'slow': takes a second to freeze
+             'slow': takes a second to freeze; 'stuck': freezes at once, and takes two to say so
+             'half': freezes some, then refuses; 'windows': thaws by itself and does not tell at the
+             thaw; 'types', 'garbage': freezes, and answers what makes no sense; 'late': freezes after
+             a second and a half, and tells whoever connects next
     """
 
     def __init__(self, path, temper='fine'):
         self.path, self.temper = str(path), temper
         self.frozen, self.log = False, []       # (time, command)
+        self._left = b''
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.bind(self.path)
         self._socket.listen()
@@ -45,6 +49,8 @@ class Agent:
                     pass
 
     def _talk(self, link):
+        left, self._left = self._left, b''
+        link.sendall(left)
         for line in link.makefile('rb'):
             request = json.loads(line.strip(b'\xff\n'))
             name = request['execute'].removeprefix('guest-')
@@ -54,6 +60,9 @@ class Agent:
             answer = self._answer(name, request.get('arguments', {}))
             if answer is None:
                 return
+            if isinstance(answer, bytes):
+                link.sendall(answer)
+                continue
             mark = b'\xff' * (name == 'sync-delimited')
             link.sendall(mark + json.dumps(answer).encode() + b'\n')
 
@@ -67,15 +76,28 @@ class Agent:
                 return {'error': {'class': 'GenericError', 'desc': 'a filesystem is not fit for that'}}
             if self.temper == 'slow':
                 time.sleep(1)
+            if self.temper == 'late':
+                self._end.wait(1.5)
             self.frozen = True
+            if self.temper == 'late':
+                self._left = b'{"return": 2}\n'
+                return None
+            if self.temper == 'stuck':
+                self._end.wait(2)
+            if self.temper == 'half':
+                return {'error': {'class': 'GenericError', 'desc': 'failed to freeze /b: Input/output error'}}
+            if self.temper == 'types':
+                return {'return': 'two'}
+            if self.temper == 'garbage':
+                return b'\0\xfe{"return"\n'
             if self.temper == 'dying':
                 self.temper = 'fine'
                 self._end.wait(0.5)
                 return None
-            if self.temper == 'thawing':
+            if self.temper in ('thawing', 'windows'):
                 self.frozen = False
             return {'return': 2}
         if name == 'fsfreeze-thaw':
             was, self.frozen = self.frozen, False
-            return {'return': 2 if was else 0}
+            return {'return': 2 if was or self.temper == 'windows' else 0}
         return {'error': {'class': 'CommandNotFound', 'desc': name}}

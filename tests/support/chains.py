@@ -14,7 +14,7 @@ import urllib.parse
 from . import programs
 from .images import create_qcow2
 from .machine import wait_until
-from .oracles import assert_chain, assert_prefix, compare
+from .oracles import assert_chain, assert_prefix, chain, compare
 from .scene import Scene
 from .trap import Trap
 
@@ -185,6 +185,11 @@ class ChainScene(Scene):
         self.grow()
         return kept
 
+    def name_for_life(self, index=0):
+        """What an active layer may have been called when it was about to be left."""
+        path, _ = self.paths[index]
+        return {other for other in pathlib.Path(path).parent.iterdir() if other.samefile(path)}
+
     def layers(self, index=0):
         """The files of a chain, by its headers, the base first."""
         path, _ = self.paths[index]
@@ -333,8 +338,11 @@ class ChainScene(Scene):
 
     def judge_upload(self, image_id, layer, fmt='qcow2'):
         record = self.image(image_id)
+        parents = list(filter(None, record['properties'].get('qsnapd_chain', '').split(',')))
         if record['properties']['qsnapd_kind'] == 'full':
             compare((layer, fmt), (self.data(image_id), record['disk_format']), self.qemu)
+        elif len(parents) >= len(chain((layer, fmt), self.qemu)):   # only layers became one
+            compare((layer, fmt), self.restore(image_id, self.folder / 'restored'), self.qemu)
         else:
             super().judge_upload(image_id, layer, fmt)
 

@@ -56,8 +56,8 @@ class UnixConnection(http.client.HTTPConnection):
 class Daemon:
     """A qsnapd with a folder of its own, for `with` or start() ... stop().
 
-    options   settings over the defaults, {'snapshot.quiesce': 'try'}; chains grow unless they say
-              otherwise (daemon.max-chain-length)
+    options   settings over the defaults, {'snapshot.quiesce': 'try'}; chains grow, and no room is
+              reserved, unless they say otherwise (daemon.max-chain-length, daemon.reserve)
     args      more words for its command line
     env       more of its environment; {'QSNAPD_TEST_KILL_AT_JOURNAL_WRITE': '7'}: it dies as by kill()
               when it is about to make its seventh durable write
@@ -87,7 +87,8 @@ class Daemon:
 
     def command(self):
         command = [program('QSNAPD', 'qsnapd'), '--state', self.folder / 'state',
-                   '--socket', self.socket, '-o', 'daemon.log=debug', '-o', 'daemon.max-chain-length=0']
+                   '--socket', self.socket, '-o', 'daemon.log=debug', '-o', 'daemon.max-chain-length=0',
+                   '-o', 'daemon.reserve=0']
         if 'store.kind' not in self.options:
             command += ['--store', self.store]
         for key, value in self.options.items():

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Disk images to start from; every format is explicit."""
 
+import json
 import os
 import pathlib
 
@@ -29,3 +30,11 @@ def create_qcow2(path, size=None, backing=None, backing_format='qcow2', options=
         size = SIZE
     programs.img(*arguments, path, *filter(None, [size]), qemu=qemu)
     return pathlib.Path(path)
+
+
+def sector_of(path, at, qemu=None):
+    """Where in a qcow2 file that has its clusters already the guest's byte `at` is kept, in sectors."""
+    extents = json.loads(programs.img('map', '--output=json', '-f', 'qcow2', path, qemu=qemu))
+    extent = next(each for each in extents
+                  if each['start'] <= at < each['start'] + each['length'])
+    return (extent['offset'] + at - extent['start']) // 512

@@ -56,6 +56,8 @@ class Disk:
     log       a file for the blklogwrites filter above the format node, `node<i>-log` likewise
     direct    without the host's page cache
     driver    of the file node: `host_device` for a block device
+    below     a filter between format and file, as QEMU takes it: {'driver': 'blkdebug', ...}
+    backing   the Disk below, with options of its own; its node is `node<i>-backing`
     """
     path: str
     format: str = 'qcow2'
@@ -65,6 +67,8 @@ class Disk:
     log: str = None
     direct: bool = False
     driver: str = 'file'
+    below: dict = None
+    backing: 'Disk' = None
 
     def nodes(self, name, always_named):
         """The format node with all below and the filters above it, as one nested description."""
@@ -72,7 +76,11 @@ class Disk:
         common = {**cache, 'read-only': self.read_only}
         named = lambda suffix: {'node-name': name + suffix} if self.names else {}
         file = {'driver': self.driver, 'filename': str(self.path), **common, **named('-file')}
+        if self.below:
+            file = {**self.below, ('image' if self.below['driver'] == 'blkdebug' else 'file'): file}
         node = {'driver': self.format, **common, **named(''), 'file': file}
+        if self.backing:
+            node['backing'] = f'{name}-backing'
         if always_named:
             node['node-name'] = name
         if self.log:
@@ -85,14 +93,25 @@ class Disk:
                     'throttle-group': 'limits'}
         return node
 
+    def below_words(self, name):
+        """The Disk below, for the command line."""
+        if not self.backing:
+            return []
+        nodes = {**self.backing.nodes(f'{name}-backing', True), 'read-only': True}
+        return ['--blockdev', json.dumps(nodes)]
+
     @property
-    def filtered(self):
-        return bool(self.throttle or self.log)
+    def plain(self):
+        """Whether a path and a format tell it all."""
+        return self.driver == 'file' and not (self.throttle or self.log or self.below
+                                              or self.backing)
 
 
 def _flat(options, prefix=''):
     """A nested description as -drive takes it: driver=...,file.driver=..."""
     for key, value in options.items():
+        if isinstance(value, list):
+            value = dict(enumerate(value))
         if isinstance(value, dict):
             yield from _flat(value, f'{prefix}{key}.')
         else:
@@ -262,7 +281,7 @@ class Machine(Peer):
             description = ['-blockdev', json.dumps(nodes)]
         else:
             backend = f'drive{index}'
-            if disk.filtered or disk.driver != 'file':
+            if not disk.plain:
                 options = _flat(disk.nodes(node, always_named=False))
             else:       # as stacks and people write it
                 options = [f'file={disk.path}'.replace(',', ',,'), f'format={disk.format}',
@@ -278,7 +297,7 @@ class Machine(Peer):
             device = f'scsi-hd,bus=scsi0.0,lun={index},{device}'
         else:
             device = f'virtio-blk-pci,{device}{in_thread}'
-        return [*description, '-device', device]
+        return [*disk.below_words(node), *description, '-device', device]
 
     def reports(self):
         """Every frame that the guest has sent, over all its starts."""
@@ -336,7 +355,7 @@ class StorageDaemon(Peer):
         for index, disk in enumerate(self.disks):
             nodes = disk.nodes(f'node{index}', always_named=True)
             top = nodes.setdefault('node-name', f'node{index}-top')
-            command += ['--blockdev', json.dumps(nodes)]
+            command += [*disk.below_words(f'node{index}'), '--blockdev', json.dumps(nodes)]
             if disk in self.written:
                 export = f'nbd,id=disk{index},node-name={top},name=disk{index},writable=on'
                 command += ['--export', export]

@@ -248,7 +248,7 @@ class Graph:
         while node:
             below = self.children[node]
             if self.nodes[node]['drv'] in self._FORMATS:
-                files.append(self.nodes[below['file']]['file'])
+                files.append(self._file(below['file']))
                 node = below.get('backing')
             elif below:  # a filter
                 node = below.get('file') or below.get('backing')
@@ -256,6 +256,11 @@ class Graph:
                 files.append(self.nodes[node]['file'])
                 node = None
         return files
+
+    def _file(self, node):
+        while below := self.children[node]:         # a filter
+            node = below.get('file') or below.get('image')
+        return self.nodes[node]['file']
 
     def _reach(self, node):
         if node not in self.reached:

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Knows when a chain has become too long: after a snapshot whose layers are in the store. Only the
- * newest snapshot of a guest counts. What could not be asked for because others were at work is
- * asked for again when they have ended, or the guest is back. */
+ * newest of these counts. What it asks for gives way to whatever anybody else asks for, and is
+ * asked for again when that has ended, or the guest is back. */
 
 #include "keeper.h"
 
@@ -10,6 +10,7 @@
 
 #include "../inspect.h"
 #include "../snapshot-request.h"
+#include "verb.h"
 
 #define KIND_SNAPSHOT "snapshot"
 #define KIND_SHORTEN  "shorten"
@@ -18,7 +19,7 @@ struct _ChainKeeper
 {
   Operations   *operations;     /* (unowned) */
   GCancellable *ended;
-  GHashTable   *settled;        /* ids of snapshots after which nothing is left to be asked for */
+  GHashTable   *settled;        /* ids of snapshots after which nothing is to be asked for */
   GHashTable   *turns;          /* id of a snapshot that is looked after -> Turn (unowned) */
 };
 
@@ -60,7 +61,7 @@ turn_free (Turn *turn)
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Turn, turn_free)
 
-/* @failure: (nullable): why it was not asked for */
+/* Nothing has been asked for, or is refused. @failure: (nullable): why */
 static void
 settle (Turn *turn, const GError *failure)
 {
@@ -90,20 +91,56 @@ on_asked (GObject *source, GAsyncResult *result, gpointer user_data)
   g_autoptr (Operation) operation = operations_request_finish (AGENT_OPERATIONS (source), result,
                                                                NULL, &error);
 
-  if (!g_cancellable_is_cancelled (turn->ended))
+  if (g_cancellable_is_cancelled (turn->ended))
+    return;
+  if (operation == NULL)
     settle (turn, error);
+  else
+    g_hash_table_remove (turn->keeper->turns, turn->snapshot);
+}
+
+static JsonObject *
+request_of (gint64 length)
+{
+  JsonObject *request = json_object_new ();
+
+  json_object_set_int_member (request, "max_chain_length", length);
+  json_object_set_boolean_member (request, REQUEST_GIVES_WAY, TRUE);
+  return request;
+}
+
+/* (nullable): NULL when it was asked for, and nobody else wanted the disks then. The journal knows
+ * it: what gave way is known by its own id. */
+static char *
+next_key (ChainKeeper *self, Guest *guest, const char *snapshot, gint64 length)
+{
+  Engine *engine = operations_get_engine (self->operations);
+  g_autofree char *key = g_strdup_printf ("fold after %s to %" G_GINT64_FORMAT, snapshot, length);
+  g_autoptr (JsonObject) request = request_of (length);
+  Operation *earlier;
+
+  while ((earlier = engine_repeated (engine, key, KIND_SHORTEN, guest_get_id (guest), request,
+                                     NULL)) != NULL)
+    {
+      if (!operation_gave_way (earlier))
+        return NULL;
+      g_free (key);
+      key = g_strdup_printf ("fold again after %s", operation_get_id (earlier));
+    }
+  return g_steal_pointer (&key);
 }
 
 static void
 ask (Turn *turn)
 {
-  g_autoptr (JsonObject) request = json_object_new ();
-  g_autofree char *key = g_strdup_printf ("shorten after %s to %" G_GINT64_FORMAT, turn->snapshot,
-                                          turn->length);
+  g_autoptr (JsonObject) request = request_of (turn->length);
+  g_autofree char *key = next_key (turn->keeper, turn->guest, turn->snapshot, turn->length);
 
-  json_object_set_int_member (request, "max_chain_length", turn->length);
-  operations_request_async (turn->keeper->operations, turn->guest, KIND_SHORTEN, request, key,
-                            turn->ended, on_asked, turn);
+  if (key != NULL)
+    operations_request_async (turn->keeper->operations, turn->guest, KIND_SHORTEN, request, key,
+                              turn->ended, on_asked, turn);
+  else
+    settle (turn, NULL);
 }
 
 static void
@@ -128,7 +165,7 @@ on_inspected (GObject *source, GAsyncResult *result, gpointer user_data)
     settle (turn, error);
 }
 
-/* The layers that the chains may have after the snapshot; 0: any number. */
+/* The layers that the chains may have after the snapshot; 0: any number; -1: it has no images. */
 static gint64
 length_after (ChainKeeper *self, Guest *guest, Operation *snapshot)
 {
@@ -137,11 +174,12 @@ length_after (ChainKeeper *self, Guest *guest, Operation *snapshot)
                             operations_get_config (self->operations), guest_get_config (guest),
                             NULL);
 
-  return request != NULL && request->image != IMAGE_NONE ? request->max_chain_length : 0;
+  return request != NULL && request->image != IMAGE_NONE ? request->max_chain_length : -1;
 }
 
+/* (transfer full) (nullable): the newest snapshot that was uploaded. */
 static Operation *
-find_newest (ChainKeeper *self, Guest *guest)
+find_newest (ChainKeeper *self, Guest *guest, gint64 *length)
 {
   g_autoptr (GPtrArray) list = engine_list (operations_get_engine (self->operations),
                                             guest_get_id (guest));
@@ -150,8 +188,11 @@ find_newest (ChainKeeper *self, Guest *guest)
     {
       Operation *operation = g_ptr_array_index (list, i);
 
-      if (g_str_equal (operation_get_kind (operation), KIND_SNAPSHOT)
-          && operation_get_state (operation) == OPERATION_SUCCEEDED)
+      if (!g_str_equal (operation_get_kind (operation), KIND_SNAPSHOT)
+          || operation_get_state (operation) != OPERATION_SUCCEEDED)
+        continue;
+      *length = length_after (self, guest, operation);
+      if (*length >= 0)
         return g_object_ref (operation);
     }
   return NULL;
@@ -161,14 +202,15 @@ static void
 look_after (ChainKeeper *self, Guest *guest)
 {
   g_autoptr (Operation) snapshot = NULL;
+  g_autofree char *key = NULL;
   const char *id;
   gint64 length;
   Turn *turn;
 
   if (guest_get_state (guest) != GUEST_ATTACHED)
     return;
-  snapshot = find_newest (self, guest);
-  if (snapshot == NULL)
+  snapshot = find_newest (self, guest, &length);
+  if (snapshot == NULL || length == 0)
     return;
   id = operation_get_id (snapshot);
   turn = g_hash_table_lookup (self->turns, id);
@@ -176,25 +218,32 @@ look_after (ChainKeeper *self, Guest *guest)
     turn->again = TRUE;
   if (turn != NULL || g_hash_table_contains (self->settled, id))
     return;
-  length = length_after (self, guest, snapshot);
-  if (length > 0)
+  key = next_key (self, guest, id, length);
+  if (key != NULL)
     inspect_async (guest, self->ended, on_inspected, turn_new (self, guest, snapshot, length));
-  else
-    g_hash_table_add (self->settled, g_strdup (id));
+}
+
+static void
+look_after_id (ChainKeeper *self, const char *id)
+{
+  Guest *guest = guest_registry_find (operations_get_guests (self->operations), id, NULL);
+
+  if (guest != NULL)
+    look_after (self, guest);
 }
 
 static void
 on_operation (Engine *engine, Operation *operation, gpointer user_data)
 {
-  ChainKeeper *self = user_data;
-  Guest *guest;
+  if (operation_is_finished (operation))
+    look_after_id (user_data, operation_get_guest (operation));
+}
 
-  if (!operation_is_finished (operation))
-    return;
-  guest = guest_registry_find (operations_get_guests (self->operations),
-                               operation_get_guest (operation), NULL);
-  if (guest != NULL)
-    look_after (self, guest);
+/* Also of a request that was refused in the end, and that something has given way to. */
+static void
+on_freed (Engine *engine, const char *guest, gpointer user_data)
+{
+  look_after_id (user_data, guest);
 }
 
 static void
@@ -220,6 +269,7 @@ chain_keeper_new (Operations *operations)
   self->turns = g_hash_table_new (g_str_hash, g_str_equal);
   g_signal_connect (operations_get_engine (operations), "operation", G_CALLBACK (on_operation),
                     self);
+  g_signal_connect (operations_get_engine (operations), "freed", G_CALLBACK (on_freed), self);
   g_signal_connect (operations_get_guests (operations), "guest-changed", G_CALLBACK (on_guest),
                     self);
   return self;

@@ -11,7 +11,7 @@ typedef struct
   ChainLook    *look;
   GPtrArray    *known;          /* (nullable): of KnownDisk */
   OtherUses    *others;
-  const Config *config;
+  Config       *config;
 } Files;
 
 static void
@@ -19,6 +19,7 @@ files_free (Files *self)
 {
   g_clear_pointer (&self->known, g_ptr_array_unref);
   other_uses_free (self->others);
+  config_unref (self->config);
   g_free (self);
 }
 
@@ -227,7 +228,7 @@ chain_look_files_async (ChainLook *look, GPtrArray *known, OtherUses *others,
   self->look = look;
   self->known = known != NULL ? g_ptr_array_ref (known) : NULL;
   self->others = others;
-  self->config = config;
+  self->config = config_ref (config);
   g_task_set_task_data (task, self, (GDestroyNotify) files_free);
   g_task_run_in_thread (task, look_in_thread);
 }

@@ -47,11 +47,13 @@ create_file (MirrorJob *self, GBytes *image, GError **error)
   g_autoptr (GBytes) nothing = g_bytes_new_static ("", 0);
   FileFacts facts = { 0 };
 
-  if (!files_create (self->path, image != NULL ? image : nothing, self->like, &facts, error))
-    return FALSE;
+  gboolean ok = files_create (self->path, image != NULL ? image : nothing, self->like, &facts, error);
+
   mirror_job_pivot (self)->to_dev = (gint64) facts.dev;
   mirror_job_pivot (self)->to_ino = (gint64) facts.ino;
-  self->file_known = TRUE;
+  self->file_known = facts.ino != 0;
+  if (!ok)
+    return FALSE;
   if (image != NULL)
     return TRUE;
   if (truncate (self->path, (off_t) self->virtual_size) == 0)

@@ -7,6 +7,7 @@
 
 #include <core/error.h>
 
+#include "../backup.h"
 #include "../fields.h"
 
 /* From "copy" on everything begins by looking. While the job ends, the guest's I/O stands still. */
@@ -45,6 +46,7 @@ static const Field job_fields[] = {
   FIELD (MirrorJob, file_known, FIELD_BOOLEAN),
   FIELD (MirrorJob, node, FIELD_STRING),
   FIELD (MirrorJob, file_node, FIELD_STRING),
+  FIELD (MirrorJob, boot_id, FIELD_STRING),
   FIELD (MirrorJob, quiesce_policy, FIELD_ENUM),
   FIELD (MirrorJob, may_freeze, FIELD_BOOLEAN),
   FIELD (MirrorJob, pivots.peer.pid, FIELD_INT64),
@@ -84,6 +86,7 @@ mirror_job_free (MirrorJob *self)
   g_free (self->detect_zeroes);
   g_free (self->node);
   g_free (self->file_node);
+  g_free (self->boot_id);
   g_strfreev (self->left_nodes);
   g_free (self);
 }
@@ -158,6 +161,7 @@ job_new (Operation *operation, gpointer environment, GError **error)
 {
   g_autoptr (MirrorJob) self = mirror_job_new ();
   Operations *operations = environment;
+  g_autofree char *boot_id = backup_dup_boot_id ();
   Guest *guest = guest_registry_find (operations_get_guests (operations),
                                       operation_get_guest (operation), NULL);
 
@@ -166,6 +170,8 @@ job_new (Operation *operation, gpointer environment, GError **error)
   self->guest = guest != NULL ? g_object_ref (guest) : NULL;
   if (!mirror_job_load (self, operation_get_plan (operation), error))
     return NULL;
+  if (g_strcmp0 (boot_id, self->boot_id) != 0)
+    pivot_set_renew_devices (&self->pivots);
   self->pivots.operation = operation;
   self->pivots.peer.guest = self->guest;
   self->pivots.cancellable = operation_get_cancellable (operation);

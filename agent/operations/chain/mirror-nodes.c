@@ -150,7 +150,7 @@ may_be_needed (MirrorJob *job, GError **error)
   PivotFacts facts = { 0 };
 
   if (pivot->way == PIVOT_COPY)
-    return FALSE;
+    return pivot->astray;
   if (pivot->published == NULL)
     return peer_is_gone (&job->pivots.peer);
   return !pivot_look_at_name (pivot, &facts, error) || !facts.name_on_from;

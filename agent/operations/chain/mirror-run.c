@@ -199,6 +199,18 @@ mirror_check (GTask *step, gpointer user_data)
   const Pivot *pivot = mirror_job_pivot (job);
   JsonObject *told = told_of (job);
 
+  if (pivot->state == PIVOT_KEPT && pivot->way == PIVOT_COPY && pivot->astray)
+    {
+      g_task_return_error (step, agent_error_new (pivot->kept_code,
+                                                  "have it go back by a mirror before it ends; "
+                                                  "until then nothing is to be started from the "
+                                                  "path that it was started from",
+                                                  "disk %s is not on %s any more, and maybe on the "
+                                                  "copy, which stays: %s", job->disk,
+                                                  pivot->from_path, pivot->kept));
+      g_object_unref (step);
+      return;
+    }
   if (pivot->state == PIVOT_KEPT)
     {
       g_task_return_error (step, agent_error_new (pivot->kept_code, NULL,

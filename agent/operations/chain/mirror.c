@@ -10,6 +10,9 @@
 #include <glib/gstdio.h>
 #include <string.h>
 
+#include "../backup.h"
+#include "../room.h"
+
 static const char *const members[] = {
   "disk", "target", "format", "sync", "end", "copy_mode", "quiesce", "speed", "deadline",
   "on_deadline", "on_error", "allow_path_change", "allow_format_change", NULL
@@ -329,6 +332,7 @@ plan_job (const ChainAsk *ask, Disk *disk, const MirrorRequest *request)
   job->file_node = snapshot_node_name (ask->operation, 0, "-file");
   job->left_nodes = nodes_left (disk, request);
   job->quiesce_policy = request->quiesce;
+  job->boot_id = backup_dup_boot_id ();
   job->pivots.peer.pid = guest_get_pid (ask->guest);
   job->pivots.peer.start_time = (gint64) guest_get_start_time (ask->guest);
   job->pivots.deadline_s = request->deadline_s;
@@ -403,6 +407,9 @@ plan (const ChainAsk *ask, GError **error)
   json = json_object_new ();
   json_object_set_object_member (json, "summary", summary_of (disk, request, job));
   mirror_job_save (job, json);
+  if (request->target == MIRROR_TO_FILE)
+    room_need (json, request->path, MAX (estimate (disk, request),
+                                         room_of_overlay (job->virtual_size)));
   return json;
 }
 

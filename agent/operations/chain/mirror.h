@@ -41,6 +41,7 @@ typedef struct
   char         *file_node;
   char        **left_nodes;     /* of the source's chain: of no use once the guest has moved */
   QuiescePolicy quiesce_policy;
+  char         *boot_id;        /* the host's start since which device numbers hold */
   gboolean      may_freeze;     /* from here on a freeze may be ours */
   PivotSet      pivots;         /* of one */
 

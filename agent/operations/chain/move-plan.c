@@ -8,6 +8,8 @@
 #include <core/error.h>
 #include <disk/names.h>
 
+#define MOST_ABOVE_RELATIVE 32
+
 /* --- the chain as the planner takes it --- */
 
 static gboolean
@@ -227,8 +229,21 @@ mark_needed (const ChainAsk *ask, Disk *disk, const PlannedMove *planned, ChainM
     }
 }
 
+/* QEMU takes another name than that of the node below for one that somebody has put there, and then
+ * calls each node above by the whole chain below that. Where many are above, the time that it needs
+ * for its block graph is no longer short: minutes, of 200. Such a chain gets the name that the node
+ * has. */
+static gboolean
+is_deep_below (const ChainMove *move, Disk *disk, const ChainFile *user)
+{
+  guint n_above = 0;
+
+  return !move->offline && chain_file_find (user, disk, &n_above) != NULL
+         && n_above > MOST_ABOVE_RELATIVE;
+}
+
 static void
-name_backing (ChainMove *move)
+name_backing (ChainMove *move, Disk *disk)
 {
   const ChainFile *user = move->kind == MOVE_COMMIT ? move->above : chain_move_into (move);
   const ChainFile *backing = move->kind == MOVE_COMMIT ? chain_move_into (move) : move->below;
@@ -237,7 +252,8 @@ name_backing (ChainMove *move)
   g_clear_pointer (&move->backing_format, g_free);
   if (user == NULL || backing == NULL)
     return;
-  move->backing_name = names_backing (user->path, backing->path);
+  move->backing_name = is_deep_below (move, disk, user)
+    ? g_strdup (backing->path) : names_backing (user->path, backing->path);
   move->backing_format = g_strdup (backing->format);
 }
 
@@ -260,7 +276,7 @@ move_of (const ChainAsk *ask, Disk *disk, const PlannedMove *planned)
   if (planned->last + 1 < disk->layers->len)
     move->above = file_of (disk_layer_from_base (disk, planned->last + 1));
   mark_needed (ask, disk, planned, move);
-  name_backing (move);
+  name_backing (move, disk);
   return move;
 }
 
@@ -284,7 +300,7 @@ follow (const ChainMove *earlier, ChainFile **file)
 
 /* Of moves that stand next to each other the later one finds what the earlier one has left. */
 static void
-join (GPtrArray *moves, guint from)
+join (GPtrArray *moves, guint from, Disk *disk)
 {
   for (guint i = from; i < moves->len; i++)
     {
@@ -295,7 +311,7 @@ join (GPtrArray *moves, guint from)
           follow (g_ptr_array_index (moves, j), &move->below);
           follow (g_ptr_array_index (moves, j), &move->above);
         }
-      name_backing (move);
+      name_backing (move, disk);
     }
 }
 
@@ -344,6 +360,6 @@ chain_moves_of_disk (const ChainAsk *ask, Disk *disk, GPtrArray *planned, GPtrAr
         }
       g_ptr_array_add (moves, move_of (ask, disk, each));
     }
-  join (moves, before);
+  join (moves, before, disk);
   return TRUE;
 }

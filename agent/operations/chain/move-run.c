@@ -22,6 +22,7 @@
 #include "../guest-errors.h"
 
 #define CONCLUDE_MS 60000       /* for what QEMU does at once unless its storage hangs */
+#define REFUSED_MS  1000        /* where somebody else may have told it already */
 
 typedef struct
 {
@@ -31,6 +32,8 @@ typedef struct
   MoveWatch *watch;             /* (nullable) */
   gboolean   tried;             /* a job was begun, or found */
   char      *words;             /* (nullable): of the job's failure */
+  char      *into_node;         /* (nullable): what QEMU calls the file that takes the data, if that
+                                 * is a name that it has made up */
   guint64    allocated;         /* bytes of the file that takes the data, before */
 } MoveRun;
 
@@ -56,6 +59,7 @@ run_free (MoveRun *self)
   g_clear_pointer (&self->watch, move_watch_free);
   g_free (self->id);
   g_free (self->words);
+  g_free (self->into_node);
   g_free (self);
 }
 
@@ -170,7 +174,7 @@ on_finalize_sent (GObject *source, GAsyncResult *result, gpointer user_data)
   g_clear_error (&error);
   qmp_job_await_async (move_watch_get_job (self->watch),
                        move_of (task)->kind == MOVE_STREAM ? QMP_JOB_NULL : QMP_JOB_CONCLUDED,
-                       CONCLUDE_MS, NULL, on_finalized, task);
+                       reply != NULL ? CONCLUDE_MS : REFUSED_MS, NULL, on_finalized, task);
 }
 
 static void
@@ -212,7 +216,7 @@ on_measured (GObject *source, GAsyncResult *result, gpointer user_data)
     move->moved = now - (gint64) self->allocated;
   else
     move->moved = move->estimate;
-  move_flush_async (self->job, self->index, on_flushed, task);
+  move_flush_async (self->job, self->index, self->into_node, on_flushed, task);
 }
 
 static void
@@ -321,6 +325,7 @@ begin (GTask *task, Disk *disk)
 {
   MoveRun *self = run_of (task);
   ChainMove *move = move_of (task);
+  const Layer *into = chain_file_find (chain_move_into (move), disk, NULL);
   gboolean is_commit = move->kind == MOVE_COMMIT;
   gint64 speed = control_speed (self->job->operation, move->speed);
   g_autoptr (QmpBatch) batch = qmp_batch_new ();
@@ -340,7 +345,9 @@ begin (GTask *task, Disk *disk)
       return;
     }
   move->begun = TRUE;
-  self->allocated = chain_file_find (chain_move_into (move), disk, NULL)->facts.allocated;
+  self->allocated = into->facts.allocated;
+  /* One that QEMU has named itself; of others their place in its graph is asked for then. */
+  self->into_node = into->auto_named ? g_strdup (into->node) : NULL;
   watch (task, client);
   qmp_batch_add (batch, is_commit ? "block-commit" : "block-stream",
                  is_commit ? commit_arguments (self, move, disk, speed)

@@ -22,9 +22,9 @@ gboolean  move_stand_on_disk (const ChainMove *move, MoveStand *stand,
                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Writes out what QEMU itself still holds back of the file that takes the data; then what the host
- * does. */
-void      move_flush_async  (MovesJob *job, guint index, GAsyncReadyCallback callback,
-                             gpointer user_data);
+ * does. @node: (nullable): what QEMU calls it, if it has made that up. */
+void      move_flush_async  (MovesJob *job, guint index, const char *node,
+                             GAsyncReadyCallback callback, gpointer user_data);
 gboolean  move_flush_finish (GAsyncResult *result, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* The job of a move, while it copies. */

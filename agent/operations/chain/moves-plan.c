@@ -7,6 +7,8 @@
 
 #include <core/error.h>
 
+#include "../room.h"
+
 #define SLOW_RATE    ((gint64) 16 << 20)        /* bytes a second that any storage manages */
 #define DEADLINE_MAX (G_MAXINT / 1000)          /* seconds: as long as a job can be awaited */
 
@@ -154,6 +156,60 @@ pivot_of (const ChainAsk *ask, const ChainMove *move, guint index, const char *o
   pivot->speed = move->speed;
   pivot->on_error = g_strdup (on_error);
   return pivot;
+}
+
+/* --- room --- */
+
+static const Extents *
+map_of (const ChainAsk *ask, const ChainMove *move, guint index)
+{
+  const ChainFile *file = g_ptr_array_index (move->files, index);
+
+  for (guint i = 0; ask->maps != NULL && i < ask->disks->len; i++)
+    {
+      Disk *disk = g_ptr_array_index (ask->disks, i);
+      Layer *layer = g_strcmp0 (disk->name, move->disk) == 0 ? chain_file_find (file, disk, NULL)
+                                                             : NULL;
+
+      if (layer != NULL)
+        return g_hash_table_lookup (ask->maps, layer);
+    }
+  return NULL;
+}
+
+/* By how much the file grows that takes the data: what it holds already is written over. */
+static gint64
+growth_of (const ChainAsk *ask, const ChainMove *move)
+{
+  guint into = move->kind == MOVE_COMMIT ? 0 : move->files->len - 1;
+  const Extents *held = map_of (ask, move, into);
+  g_autoptr (Extents) coming = extents_new ();
+
+  if (held == NULL)
+    return move->estimate;
+  for (guint i = 0; i < move->files->len; i++)
+    {
+      const Extents *map = i != into ? map_of (ask, move, i) : held;
+
+      if (map == NULL)
+        return move->estimate;
+      if (i != into)
+        extents_unite (coming, map);
+    }
+  extents_subtract (coming, held);
+  /* With qcow2's tables: eight bytes for each cluster of 64 KiB, and their counts. */
+  return extents_total (coming) + extents_total (coming) / 4096;
+}
+
+static void
+note_room (const ChainAsk *ask, GPtrArray *moves, JsonObject *plan)
+{
+  for (guint i = 0; i < moves->len; i++)
+    {
+      const ChainMove *move = g_ptr_array_index (moves, i);
+
+      room_need (plan, chain_move_into (move)->path, growth_of (ask, move));
+    }
 }
 
 /* --- what is told --- */
@@ -309,5 +365,6 @@ chain_moves_plan (const ChainAsk *ask, GPtrArray *moves, const char *const *forg
     return NULL;
   moves_job_save (job, plan);
   json_object_set_object_member (plan, "summary", summarize (ask, moves, lost, forget, remove));
+  note_room (ask, moves, plan);
   return g_steal_pointer (&plan);
 }

@@ -79,6 +79,40 @@ forget (MovesJob *job, Journal *journal, GError **error)
   return TRUE;
 }
 
+/* What a commit of the layers above has put below them shows through these, as they are. */
+static gboolean
+spend_between (const ChainMove *move, Journal *journal, GError **error)
+{
+  for (guint i = 1; i + 1 < move->files->len; i++)
+    {
+      const FileFacts facts = chain_file_facts (g_ptr_array_index (move->files, i));
+
+      if (!image_records_spend_layer (journal, &facts, &facts, error))
+        return FALSE;
+    }
+  return TRUE;
+}
+
+/* That a device is written to shows by nothing: from here on it is spent. Of a file see
+ * record_remains(). */
+static gboolean
+spend_devices (MovesJob *job, Journal *journal, GError **error)
+{
+  for (guint i = 0; i < job->moves->len; i++)
+    {
+      const ChainMove *move = g_ptr_array_index (job->moves, i);
+      const FileFacts then = chain_file_facts (chain_move_into (move));
+      FileFacts facts = { 0 };
+
+      if (move->kind == MOVE_COMMIT && files_look (chain_move_into (move)->path, &facts, NULL)
+          && facts.block_device
+          && !(image_records_spend_layer (journal, &then, &then, error)
+               && spend_between (move, journal, error)))
+        return FALSE;
+    }
+  return TRUE;
+}
+
 /**
  * moves_forget_points:
  * @step: (transfer full): returned when the journal knows it
@@ -95,7 +129,7 @@ moves_forget_points (GTask *step, gpointer user_data)
 
   if (!journal_begin (journal, &error))
     g_task_return_error (step, error);
-  else if (!forget (job, journal, &error))
+  else if (!forget (job, journal, &error) || !spend_devices (job, journal, &error))
     {
       journal_rollback (journal);
       g_task_return_error (step, error);
@@ -133,6 +167,31 @@ record_move (Settling *self, guint index, Journal *journal, GError **error)
   return TRUE;
 }
 
+/* The file that was to take the data holds some of it, maybe. Of a stream it shows what it did. */
+static gboolean
+record_remains (Settling *self, guint index, Journal *journal, GError **error)
+{
+  const ChainMove *move = g_ptr_array_index (self->job->moves, index);
+  const ChainFile *into = chain_move_into (move);
+  const FileFacts then = chain_file_facts (into);
+  const FileFacts *now = &self->into[index];
+
+  if (now->ino == 0 || (now->size == then.size && now->mtime_ns == then.mtime_ns))
+    return TRUE;
+  return move->kind == MOVE_COMMIT
+         ? image_records_spend_layer (journal, &then, now, error)
+           && spend_between (move, journal, error)
+         : image_records_move_layer (journal, &then, into->path, now, error);
+}
+
+static gboolean
+record_one (Settling *self, guint index, Journal *journal, GError **error)
+{
+  if (is_to_settle (self->job, index))
+    return record_move (self, index, journal, error);
+  return self->job->fates[index].merged || record_remains (self, index, journal, error);
+}
+
 static gboolean
 record (Settling *self, GError **error)
 {
@@ -141,7 +200,7 @@ record (Settling *self, GError **error)
   if (!journal_begin (journal, error))
     return FALSE;
   for (guint i = 0; i < self->job->moves->len; i++)
-    if (is_to_settle (self->job, i) && !record_move (self, i, journal, error))
+    if (!record_one (self, i, journal, error))
       {
         journal_rollback (journal);
         return FALSE;
@@ -333,6 +392,16 @@ look_above (Settling *self, guint index, GError **error)
          || files_settle (move->above->path, error);
 }
 
+/* Of one that has come to nothing. */
+static void
+look_at_remains (const ChainFile *file, FileFacts *facts)
+{
+  FileFacts found = { 0 };
+
+  if (files_look (file->path, &found, NULL) && file_facts_are (&found, file->dev, file->ino))
+    *facts = found;
+}
+
 static void
 settle_in_thread (GTask *task, gpointer source, gpointer task_data, GCancellable *cancellable)
 {
@@ -345,6 +414,8 @@ settle_in_thread (GTask *task, gpointer source, gpointer task_data, GCancellable
       const ChainFile *upper = chain_move_upper (move);
       FileFacts facts = { 0 };
 
+      if (!self->job->fates[i].merged)
+        look_at_remains (chain_move_into (move), &self->into[i]);
       if (!is_to_settle (self->job, i))
         continue;
       if (!look_at (chain_move_into (move), &self->into[i], &error)
@@ -398,9 +469,9 @@ take_pivot (MovesJob *job, guint index, const Pivot *pivot)
 
   if (pivot->state != PIVOT_DONE)
     {
-      moves_job_fail (job, index, agent_error_new (AGENT_ERROR_CONFLICT, NULL, "%s",
-                                                   pivot->kept != NULL ? pivot->kept
-                                                                       : "the device stays"));
+      moves_job_fail (job, index, pivot->kept != NULL
+                      ? agent_error_new (pivot->kept_code, NULL, "%s", pivot->kept)
+                      : agent_error_new (AGENT_ERROR_CONFLICT, NULL, "the device stays"));
       return;
     }
   /* It may have been given a name for life. */
@@ -445,10 +516,18 @@ moves_settle (GTask *step, gpointer user_data)
   g_task_run_in_thread (task, settle_in_thread);
 }
 
+static gboolean
+is_cause (const GError *failure)
+{
+  return failure != NULL && !g_error_matches (failure, AGENT_ERROR, AGENT_ERROR_CANCELLED);
+}
+
 /**
  * moves_check:
  * @step: (transfer full): fails when a move was not done
  * @user_data: the job
+ *
+ * What was called off was so for another's failure, unless by the caller.
  */
 void
 moves_check (GTask *step, gpointer user_data)
@@ -456,8 +535,9 @@ moves_check (GTask *step, gpointer user_data)
   MovesJob *job = user_data;
   const GError *failure = NULL;
 
-  for (guint i = 0; i < job->moves->len && failure == NULL; i++)
-    failure = job->fates[i].failure;
+  for (guint i = 0; i < job->moves->len; i++)
+    if (failure == NULL || (!is_cause (failure) && is_cause (job->fates[i].failure)))
+      failure = job->fates[i].failure;
   if (failure == NULL)
     g_task_return_boolean (step, TRUE);
   else

@@ -315,7 +315,8 @@ renew_device (ChainFile *file)
 {
   FileFacts facts = { 0 };
 
-  if (file != NULL && files_look (file->path, &facts, NULL) && facts.ino == (guint64) file->ino)
+  if (file != NULL && files_look (file->path, &facts, NULL) && facts.ino == (guint64) file->ino
+      && (facts.born_ns == file->born_ns || facts.born_ns == 0 || file->born_ns == 0))
     file->dev = (gint64) facts.dev;
 }
 
@@ -334,6 +335,7 @@ renew_devices (MovesJob *self)
     }
   for (guint i = 0; i < self->remove->len; i++)
     renew_device (g_ptr_array_index (self->remove, i));
+  pivot_set_renew_devices (&self->pivots);
 }
 
 static gpointer
@@ -378,6 +380,14 @@ moves_decide (gpointer job, const char *last_step, gboolean ended)
   return (Recovery) { RECOVERY_RESUME, "run-moves", "moves may have been begun" };
 }
 
+/* What begins by itself is for nobody's sake in particular. */
+static gboolean
+gives_way (Operation *operation)
+{
+  return json_object_get_boolean_member_with_default (operation_get_request (operation),
+                                                      REQUEST_GIVES_WAY, FALSE);
+}
+
 #define MOVES_WORKFLOW(name) { \
     .kind = name, \
     .steps = moves_steps, \
@@ -385,6 +395,7 @@ moves_decide (gpointer job, const char *last_step, gboolean ended)
     .job_free = job_free, \
     .decide = moves_decide, \
     .patient_from = "run-moves", \
+    .gives_way = gives_way, \
   }
 
 const Workflow chain_commit_workflow = MOVES_WORKFLOW ("commit");

@@ -11,6 +11,7 @@
 #include "../prepare-check.h"
 #include "../prepare-key.h"
 #include "../request-members.h"
+#include "../room.h"
 
 #define DRY_RUN        "dry_run"
 #define MAPS_DEADLINE_S 60      /* for the maps of all layers; what is left counts as allocated */
@@ -31,13 +32,15 @@ typedef struct
   gboolean         dry_run;
   char            *id;          /* the operation's */
   PreparedClaim    claim;
+  gboolean         looked;      /* at disks that were claimed by then */
   ChainLook       *look;
   GPtrArray       *disks;       /* of Disk, of @look */
   GPtrArray       *layers;      /* of Layer: those of @disks that have no map yet */
   GHashTable      *maps;        /* (nullable): Layer * -> Extents * */
   ImageInfo       *image;       /* (nullable) */
+  JsonObject      *plan;        /* once it is made */
+  GCancellable    *cancellable; /* ends all of it; so does that of the request */
   GCancellable    *measuring;   /* ends the maps */
-  gulong           forwarded;   /* a cancel of the request ends them too */
   guint            late;        /* a source that does */
 } Preparation;
 
@@ -48,8 +51,9 @@ typedef struct
   JsonNode  *plan;
 } Answer;
 
-static void prepare (GTask *task);
 static void measure_next (GTask *task);
+static void on_looked (GObject *source, GAsyncResult *result, gpointer user_data);
+static void prepare (GTask *task);
 
 static void
 answer_free (Answer *self)
@@ -67,11 +71,13 @@ preparation_free (Preparation *self)
   g_clear_handle_id (&self->late, g_source_remove);
   g_clear_pointer (&self->maps, g_hash_table_unref);
   image_info_free (self->image);
+  g_clear_pointer (&self->plan, json_object_unref);
   g_clear_pointer (&self->layers, g_ptr_array_unref);
   g_clear_pointer (&self->disks, g_ptr_array_unref);
   g_clear_pointer (&self->look, chain_look_free);
   prepared_claim_clear (&self->claim);
   g_clear_object (&self->measuring);
+  g_object_unref (self->cancellable);
   g_free (self->id);
   g_free (self->idempotency_key);
   json_object_unref (self->request);
@@ -81,6 +87,46 @@ preparation_free (Preparation *self)
 }
 
 /* --- the plan --- */
+
+static void
+on_cancelled (GCancellable *cancellable, gpointer user_data)
+{
+  g_cancellable_cancel (user_data);
+}
+
+/* @by: (nullable): cancels @self, too */
+static void
+let_cancel (GCancellable *self, GCancellable *by)
+{
+  if (by != NULL && g_cancellable_is_cancelled (by))
+    g_cancellable_cancel (self);
+  else if (by != NULL)
+    g_signal_connect_object (by, "cancelled", G_CALLBACK (on_cancelled), self, 0);
+}
+
+/* Whether somebody else wants the disks. */
+static gboolean
+has_given_way (GTask *task)
+{
+  Preparation *self = g_task_get_task_data (task);
+  GCancellable *request = g_task_get_cancellable (task);
+
+  return g_cancellable_is_cancelled (self->cancellable)
+         && (request == NULL || !g_cancellable_is_cancelled (request));
+}
+
+/* Takes @error. */
+static void
+refuse (GTask *task, GError *error)
+{
+  if (has_given_way (task))
+    {
+      g_clear_error (&error);
+      agent_set_error (&error, AGENT_ERROR_CONFLICT, "ask again once it has ended",
+                       "another request wants the same disks, and this one gives way");
+    }
+  g_task_return_error (task, error);
+}
 
 static void
 answer (GTask *task, Operation *operation, JsonNode *plan)
@@ -120,6 +166,54 @@ static void
 submit (GTask *task)
 {
   Preparation *self = g_task_get_task_data (task);
+  GError *error = NULL;
+  Operation *operation;
+
+  if (g_cancellable_set_error_if_cancelled (self->cancellable, &error))
+    {
+      refuse (task, error);
+      return;
+    }
+  operation = engine_submit (operations_get_engine (self->operations), self->verb->kind, self->id,
+                             self->claim.claim, self->request, self->plan, self->idempotency_key,
+                             &error);
+  if (operation == NULL)
+    {
+      refuse (task, error);
+      return;
+    }
+  tell_summary (operation, self->plan);
+  answer (task, operation, NULL);
+}
+
+static void
+on_room (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (GTask) task = user_data;
+  Preparation *self = g_task_get_task_data (task);
+  JsonNode *summary = json_object_get_member (self->plan, "summary");
+  g_autoptr (JsonNode) room = NULL;
+  GError *error = NULL;
+
+  if (!room_check_finish (result, &room, &error))
+    {
+      refuse (task, error);
+      return;
+    }
+  if (!self->dry_run)
+    {
+      submit (task);
+      return;
+    }
+  if (room != NULL && summary != NULL && JSON_NODE_HOLDS_OBJECT (summary))
+    json_object_set_member (json_node_get_object (summary), "room", g_steal_pointer (&room));
+  answer (task, NULL, dup_summary (self->plan));
+}
+
+static void
+make_plan (GTask *task)
+{
+  Preparation *self = g_task_get_task_data (task);
   const ChainAsk ask = {
     .operations = self->operations,
     .guest = self->guest,
@@ -130,31 +224,14 @@ submit (GTask *task)
     .maps = self->maps,
     .image = self->image,
   };
-  g_autoptr (JsonObject) plan = NULL;
   GError *error = NULL;
-  Operation *operation;
 
-  plan = self->verb->plan (&ask, &error);
-  if (plan == NULL)
-    {
-      g_task_return_error (task, error);
-      return;
-    }
-  if (self->dry_run)
-    {
-      answer (task, NULL, dup_summary (plan));
-      return;
-    }
-  operation = engine_submit (operations_get_engine (self->operations), self->verb->kind, self->id,
-                             self->claim.claim, self->request, plan, self->idempotency_key,
-                             &error);
-  if (operation == NULL)
-    {
-      g_task_return_error (task, error);
-      return;
-    }
-  tell_summary (operation, plan);
-  answer (task, operation, NULL);
+  self->plan = self->verb->plan (&ask, &error);
+  if (self->plan == NULL)
+    refuse (task, error);
+  else
+    room_check_async (self->operations, self->verb->kind, self->plan, self->cancellable, on_room,
+                      g_object_ref (task));
 }
 
 /* --- what the store has --- */
@@ -168,9 +245,9 @@ on_image (GObject *source, GAsyncResult *result, gpointer user_data)
 
   self->image = image_store_get_finish (AGENT_IMAGE_STORE (source), result, &error);
   if (self->image != NULL)
-    submit (task);
+    make_plan (task);
   else
-    g_task_return_error (task, error);
+    refuse (task, error);
 }
 
 static void
@@ -180,7 +257,7 @@ ask_store (GTask *task)
 
   image_store_get_async (operations_get_store (self->operations),
                          json_object_get_string_member (self->request, "image"),
-                         g_task_get_cancellable (task), on_image, g_object_ref (task));
+                         self->cancellable, on_image, g_object_ref (task));
 }
 
 /* --- what the layers hold --- */
@@ -193,12 +270,6 @@ on_late (gpointer user_data)
   self->late = 0;
   g_cancellable_cancel (self->measuring);
   return G_SOURCE_REMOVE;
-}
-
-static void
-on_request_cancelled (GCancellable *cancellable, gpointer user_data)
-{
-  g_cancellable_cancel (user_data);
 }
 
 static void
@@ -224,9 +295,7 @@ measured (GTask *task)
   Preparation *self = g_task_get_task_data (task);
 
   g_clear_handle_id (&self->late, g_source_remove);
-  g_cancellable_disconnect (g_task_get_cancellable (task), self->forwarded);
-  if (!g_task_return_error_if_cancelled (task))
-    submit (task);
+  make_plan (task);
 }
 
 static void
@@ -248,7 +317,6 @@ static void
 measure (GTask *task)
 {
   Preparation *self = g_task_get_task_data (task);
-  GCancellable *cancellable = g_task_get_cancellable (task);
 
   self->maps = g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) extents_free);
   self->layers = g_ptr_array_new ();
@@ -261,9 +329,7 @@ measure (GTask *task)
           g_ptr_array_add (self->layers, g_ptr_array_index (disk->layers, j));
     }
   self->measuring = g_cancellable_new ();
-  if (cancellable != NULL)
-    self->forwarded = g_cancellable_connect (cancellable, G_CALLBACK (on_request_cancelled),
-                                             g_object_ref (self->measuring), g_object_unref);
+  let_cancel (self->measuring, self->cancellable);
   self->late = g_timeout_add_seconds (MAPS_DEADLINE_S, on_late, self);
   measure_next (task);
 }
@@ -305,40 +371,73 @@ choose (Preparation *self, GError **error)
 }
 
 static void
+look (GTask *task)
+{
+  Preparation *self = g_task_get_task_data (task);
+
+  chain_look_async (self->operations, self->guest, self->cancellable, on_looked,
+                    g_object_ref (task));
+}
+
+/* The disks are claimed, if they are to be, and nothing has changed since they were. */
+static void
+go_on (GTask *task)
+{
+  Preparation *self = g_task_get_task_data (task);
+  GError *error = NULL;
+
+  /* Those of an operation of ours are named by the claim. */
+  if (!check_jobs (self, &error))
+    refuse (task, error);
+  else if (self->verb->wants_maps)
+    measure (task);
+  else if (self->verb->wants_image)
+    ask_store (task);
+  else
+    make_plan (task);
+}
+
+static void
+on_claimed (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (GTask) task = user_data;
+  Preparation *self = g_task_get_task_data (task);
+  GError *error = NULL;
+
+  if (!prepare_claim_finish (result, &error))
+    refuse (task, error);
+  else if (!self->looked)
+    look (task);
+  else
+    go_on (task);
+}
+
+static void
 on_looked (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   g_autoptr (GTask) task = user_data;
   Preparation *self = g_task_get_task_data (task);
-  gboolean is_last = self->dry_run || self->claim.claim != NULL;
   ChainLook *look;
   GError *error = NULL;
 
   look = chain_look_finish (result, &error);
   if (look == NULL)
     {
-      g_task_return_error (task, error);
+      refuse (task, error);
       return;
     }
   g_clear_pointer (&self->disks, g_ptr_array_unref);
   g_clear_pointer (&self->look, chain_look_free);
   self->look = look;
-  if (!choose (self, &error)
-      || (!self->dry_run
-          && !prepare_claim (&self->claim, self->operations, self->guest, self->disks, self->id,
-                             &error))
-      /* Those of an operation of ours are named by the claim. */
-      || (is_last && !check_jobs (self, &error)))
-    g_task_return_error (task, error);
-  else if (!is_last)
-    /* What was seen may have changed until the disks were claimed. */
-    chain_look_async (self->operations, self->guest, g_task_get_cancellable (task), on_looked,
-                      g_object_ref (task));
-  else if (self->verb->wants_maps)
-    measure (task);
-  else if (self->verb->wants_image)
-    ask_store (task);
+  /* What was seen before may have changed until the disks were claimed. */
+  self->looked = self->claim.claim != NULL;
+  if (!choose (self, &error))
+    refuse (task, error);
+  else if (self->dry_run)
+    go_on (task);
   else
-    submit (task);
+    prepare_claim_async (&self->claim, self->operations, self->guest, self->disks, self->id,
+                         self->cancellable, on_claimed, g_object_ref (task));
 }
 
 /* --- the request --- */
@@ -348,13 +447,19 @@ check_request (Preparation *self, GError **error)
 {
   g_auto (GStrv) members = NULL;
   g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
+  gboolean gives_way = FALSE;
 
   g_strv_builder_addv (builder, (const char **) self->verb->members);
   g_strv_builder_add (builder, DRY_RUN);
   members = g_strv_builder_end (builder);
-  return request_has_only (self->request, (const char *const *) members, error)
-         && request_flag (self->request, DRY_RUN, &self->dry_run, error)
-         && (self->verb->check == NULL || self->verb->check (self->request, error));
+  if (!request_has_only (self->request, (const char *const *) members, error)
+      || !request_flag (self->request, DRY_RUN, &self->dry_run, error)
+      || !request_flag (self->request, REQUEST_GIVES_WAY, &gives_way, error)
+      || (self->verb->check != NULL && !self->verb->check (self->request, error)))
+    return FALSE;
+  if (gives_way)
+    self->claim.gives_way = self->cancellable;
+  return TRUE;
 }
 
 static void
@@ -378,8 +483,7 @@ prepare (GTask *task)
                && !prepare_check_guest (self->guest, &error)))
     g_task_return_error (task, error);
   else
-    chain_look_async (self->operations, self->guest, g_task_get_cancellable (task), on_looked,
-                      g_object_ref (task));
+    look (task);
 }
 
 static const ChainVerb *
@@ -425,6 +529,8 @@ operations_request_async (Operations *self, Guest *guest, const char *kind, Json
   preparation->request = json_object_ref (request);
   preparation->idempotency_key = g_strdup (idempotency_key);
   preparation->id = g_uuid_string_random ();
+  preparation->cancellable = g_cancellable_new ();
+  let_cancel (preparation->cancellable, cancellable);
   g_task_set_task_data (task, preparation, (GDestroyNotify) preparation_free);
   if (check_request (preparation, &error))
     prepare (task);

@@ -9,8 +9,10 @@
 #include <core/error.h>
 #include <disk/names.h>
 #include <disk/qemu-img.h>
-#include <sys/statvfs.h>
+#include <disk/space.h>
 #include <unistd.h>
+
+#include "../room.h"
 
 #define REBASE_STALL_S 60
 
@@ -21,6 +23,7 @@ typedef struct
   guint    index;               /* of the image that is fetched now */
   int      fd;                  /* of its file, or -1 */
   gboolean whole;               /* it is there already */
+  gint64   reserve;             /* bytes that stay free beside them */
   gint64   total;               /* bytes, of all images */
   gint64   before;              /* bytes, of those that are here */
 } Fetch;
@@ -99,18 +102,16 @@ backing_of (const Fetch *self, const char **format)
 
 /* How much a raw image takes is not known before: it may have holes. */
 static gboolean
-check_room (const RestoreImage *image, GError **error)
+check_room (const Fetch *self, GError **error)
 {
-  g_autofree char *folder = g_path_get_dirname (image->path);
-  struct statvfs fs;
+  const RestoreImage *image = image_of (self);
+  g_autoptr (GPtrArray) needs = g_ptr_array_new_with_free_func ((GDestroyNotify) space_need_free);
 
-  if (g_strcmp0 (image->format, "qcow2") != 0 || statvfs (folder, &fs) != 0
-      || (guint64) image->size <= (guint64) fs.f_bavail * fs.f_frsize)
+  if (g_strcmp0 (image->format, "qcow2") != 0
+      || (space_add (needs, image->path, image->size, error)
+          && space_check (needs, self->reserve, error)))
     return TRUE;
-  agent_set_error (error, AGENT_ERROR_NO_SPACE, "make room there",
-                   "image %s has %" G_GINT64_FORMAT " MiB, %s has %" G_GUINT64_FORMAT " MiB left",
-                   image->image_id, image->size >> 20, folder,
-                   ((guint64) fs.f_bavail * fs.f_frsize) >> 20);
+  g_prefix_error (error, "image %s does not fit: ", image->image_id);
   return FALSE;
 }
 
@@ -125,7 +126,7 @@ prepare_file (Fetch *self, GError **error)
     return FALSE;
   if (self->whole)
     return TRUE;
-  if (!restore_drop_part (image_of (self), error) || !check_room (image_of (self), error))
+  if (!restore_drop_part (image_of (self), error) || !check_room (self, error))
     return FALSE;
   self->fd = restore_open_part (image_of (self), disk->published, error);
   return self->fd >= 0;
@@ -278,6 +279,7 @@ restore_fetch (GTask *step, gpointer job)
   self->revert = job;
   self->step = step;
   self->fd = -1;
+  self->reserve = room_reserve (operations_get_config (self->revert->operations), "restore");
   images = self->revert->restore->images;
   for (guint i = 0; i < images->len; i++)
     self->total += ((RestoreImage *) g_ptr_array_index (images, i))->size;

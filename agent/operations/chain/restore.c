@@ -158,6 +158,7 @@ plan (const ChainAsk *ask, GError **error)
   result = json_object_new ();
   revert_save (self, result);
   json_object_set_object_member (result, "summary", summarize (self));
+  revert_plan_room (self, result);
   return result;
 }
 

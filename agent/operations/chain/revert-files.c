@@ -158,19 +158,29 @@ create_disk_files (RevertDisk *disk, GError **error)
 {
   g_autoptr (GBytes) image = revert_overlay_bytes (disk, error);
   FileFacts facts = { 0 };
-  gboolean is_there = disk->link_from && files_look (disk->from_name, &facts, NULL);
+  g_autoptr (GError) problem = NULL;
+  gboolean is_there = disk->link_from && files_look (disk->from_name, &facts, &problem);
+  gboolean ok;
 
-  if (image == NULL
-      || (disk->link_from
-          && !files_link (disk->from_path, disk->from_name, (guint64) disk->from_dev,
-                          (guint64) disk->from_ino, error)))
+  if (problem != NULL)
+    {
+      g_propagate_error (error, g_steal_pointer (&problem));
+      return FALSE;
+    }
+  if (image == NULL)
     return FALSE;
+  /* Before: a name may have come into being that is not known to be durable. */
   disk->from_linked = disk->link_from && !is_there;
-  if (!files_create (disk->overlay, image, disk->from_name, &facts, error))
+  if (disk->link_from
+      && !files_link (disk->from_path, disk->from_name, (guint64) disk->from_dev,
+                      (guint64) disk->from_ino, error))
     return FALSE;
+
+  facts = (FileFacts) { 0 };
+  ok = files_create (disk->overlay, image, disk->from_name, &facts, error);
   disk->overlay_dev = (gint64) facts.dev;
   disk->overlay_ino = (gint64) facts.ino;
-  return TRUE;
+  return ok;
 }
 
 static gboolean

@@ -10,6 +10,7 @@
 
 #include "../backup.h"
 #include "../request-members.h"
+#include "../room.h"
 #include "../snapshot-plan.h"
 
 #define NAME_BYTES_MAX 255
@@ -372,4 +373,15 @@ revert_plan_tell_options (const Revert *self, JsonObject *summary)
   json_object_set_boolean_member (summary, "offline", self->offline);
   json_object_set_boolean_member (summary, "reset", self->reset && !self->offline);
   json_object_set_boolean_member (summary, "discard", self->discard);
+}
+
+void
+revert_plan_room (const Revert *self, JsonObject *plan)
+{
+  for (guint i = 0; i < self->disks->len; i++)
+    {
+      const RevertDisk *disk = g_ptr_array_index (self->disks, i);
+
+      room_need (plan, disk->published, room_of_overlay (MAX (disk->to_size, disk->from_size)));
+    }
 }

@@ -23,6 +23,8 @@ void         revert_plan_leave_all (RevertDisk *self, Disk *disk);
 gboolean     revert_check_options (JsonObject *request, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* How it will go, as the summaries of both say it. */
 void         revert_plan_tell_options (const Revert *self, JsonObject *summary);
+/* What the overlays need, noted in @plan. */
+void         revert_plan_room    (const Revert *self, JsonObject *plan);
 Revert      *revert_plan_begin   (const ChainAsk *ask, const char *what) G_GNUC_WARN_UNUSED_RESULT;
 
 G_END_DECLS

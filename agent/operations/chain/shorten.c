@@ -10,7 +10,8 @@
 #include "../request-members.h"
 
 static const char *const members[] = {
-  "disks", "max_chain_length", "speed", "deadline", "on_deadline", "on_error", NULL
+  "disks", "max_chain_length", "speed", "deadline", "on_deadline", "on_error", REQUEST_GIVES_WAY,
+  NULL
 };
 
 /* --- the request --- */

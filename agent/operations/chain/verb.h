@@ -9,6 +9,10 @@ G_BEGIN_DECLS
  * (prepare.c) does what all have in common: the idempotency key, the claim, looking (again once the
  * disks are claimed), the maps, submitting. */
 
+/* A member of a request, where the verb has it: whether it gives way to all others that want the
+ * same disks. */
+#define REQUEST_GIVES_WAY "give_way"
+
 /* What a plan is made from. */
 typedef struct
 {

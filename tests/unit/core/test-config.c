@@ -58,7 +58,9 @@ test_defaults (void)
   g_assert_null (config->glance_cloud);
   g_assert_null (config->glance_clouds_file);
   g_assert_null (config->glance_ca_file);
+  g_assert_cmpuint (config->reserve, ==, 1 << 30);
   g_assert_cmpuint (config->glance_timeout_s, ==, 60);
+  g_assert_cmpuint (config->glance_deadline_s, ==, 86400);
   g_assert_cmpstr (config->quiesce, ==, "none");
   g_assert_cmpuint (config->freeze_timeout_ms, ==, 10000);
   g_assert_cmpuint (config->thaw_after_ms, ==, 15000);
@@ -73,10 +75,11 @@ test_every_key (void)
   g_autofree char *message = NULL;
   g_autoptr (Config) config = load_text (
     "[daemon]\nstate = /s\ntransfers=64\nlog = debug\nmax-chain-length = 200\n"
-    "scan-folders = /images;/more images\n"
+    "scan-folders = /images;/more images\nreserve = 5 GiB\nwait-for-room = 1min\n"
     "[rest]\nsocket=/x.sock\ngroup = kvm\nlisten = [::1]:8080\ntoken-file = /t\n"
     "[store]\nkind = glance\nfolder = /f\n"
     "[glance]\nurl = https://images.example:9292\ntoken-file = /g\nca-file = /ca\ntimeout = 2min\n"
+    "deadline = 3h\n"
     "[snapshot]\nquiesce = require\nfreeze-timeout = 500ms\nthaw-after = 3000\nparents = ignore\n"
     "[watch]\nsockets = /run/a; /run/b/*.sock ;\n"
     "[guest web 1]\nmonitor = host:4444\nagent = /a\n"
@@ -91,6 +94,8 @@ test_every_key (void)
   g_assert_cmpstr (config->log_level, ==, "debug");
   g_assert_cmpuint (g_strv_length (config->scan_folders), ==, 2);
   g_assert_cmpstr (config->scan_folders[1], ==, "/more images");
+  g_assert_cmpuint (config->reserve, ==, G_GUINT64_CONSTANT (5) << 30);
+  g_assert_cmpuint (config->wait_for_room_s, ==, 60);
   g_assert_cmpstr (config->socket, ==, "/x.sock");
   g_assert_cmpstr (config->socket_group, ==, "kvm");
   g_assert_cmpstr (config->listen, ==, "[::1]:8080");
@@ -101,6 +106,7 @@ test_every_key (void)
   g_assert_cmpstr (config->glance_token_file, ==, "/g");
   g_assert_cmpstr (config->glance_ca_file, ==, "/ca");
   g_assert_cmpuint (config->glance_timeout_s, ==, 120);
+  g_assert_cmpuint (config->glance_deadline_s, ==, 3 * 60 * 60);
   g_assert_cmpstr (config->quiesce, ==, "require");
   g_assert_cmpuint (config->freeze_timeout_ms, ==, 500);
   g_assert_cmpuint (config->thaw_after_ms, ==, 3000);
@@ -110,7 +116,7 @@ test_every_key (void)
   g_assert_cmpuint (config->guests->len, ==, 1);
 
   copy = guest_config_copy (g_ptr_array_index (config->guests, 0));
-  g_clear_pointer (&config, config_free);
+  g_clear_pointer (&config, config_unref);
   g_assert_cmpstr (copy->id, ==, "web 1");
   g_assert_cmpstr (copy->monitor, ==, "host:4444");
   g_assert_cmpstr (copy->agent, ==, "/a");
@@ -152,6 +158,12 @@ static const struct
   { "unknown-guest-key", "[guest a]\nmonitor = /m\nqmp = /q\n",
     "FILE:3: [guest a] has no key 'qmp'; it has: monitor, agent, uuid, overlay-folder, "
     "allow-format-change, max-chain-length, image-ref, image-ref.DISK" },
+  { "no-bytes", "[daemon]\nreserve = 10 %\n",
+    "FILE:2: reserve = 10 %: the value is not a number of bytes" },
+  { "too-many-bytes", "[daemon]\nreserve = 8388608T\n",
+    "FILE:2: reserve = 8388608T: the value is not a number of bytes" },
+  { "half-a-unit", "[daemon]\nreserve = 1Gi\n",
+    "FILE:2: reserve = 1Gi: the value is not a number of bytes" },
   { "chain-too-long", "[daemon]\nmax-chain-length = 201\n",
     "FILE:2: max-chain-length = 201: the value is not a number from 0 to 200" },
   { "guest-chain-too-long", "[guest a]\nmonitor = /m\nmax-chain-length = -1\n",
@@ -293,6 +305,8 @@ show_value (const ConfigKey *key,
       return g_strdup_printf ("%u", *(const guint *) field);
     case CONFIG_OPTIONAL_COUNT:
       return g_strdup_printf ("%d", *(const gint *) field);
+    case CONFIG_BYTES:
+      return g_strdup_printf ("%" G_GUINT64_FORMAT, *(const guint64 *) field);
     case CONFIG_PATHS:
       return g_strjoinv (";", *(char ***) field);
     default:

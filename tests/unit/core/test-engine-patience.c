@@ -18,6 +18,7 @@ typedef struct
   const char *fails;            /* (nullable): the step that does, ... */
   guint       times;            /* ... so often */
   GString    *history;
+  const char *refused_behind;   /* (nullable): the journal refuses one write when this was run last */
 } Fixture;
 
 static gpointer
@@ -225,6 +226,45 @@ test_windows_of_guests (Fixture       *self,
   g_assert_nonnull (strstr (self->history->str, "pivot pivot go-on go-on"));
 }
 
+static gboolean
+on_write (Journal   *journal,
+          gpointer   user_data,
+          GError   **error)
+{
+  Fixture *self = user_data;
+
+  if (self->refused_behind == NULL || !g_str_has_suffix (self->history->str, self->refused_behind))
+    return TRUE;
+  self->refused_behind = NULL;
+  agent_set_error (error, AGENT_ERROR_NO_SPACE, NULL, "the journal refuses");
+  return FALSE;
+}
+
+/* A write that fails between steps that are patient makes no failure of what is done; one before
+ * them all does. */
+static void
+test_refused_write (Fixture       *self,
+                    gconstpointer  data)
+{
+  Operation *operation;
+
+  journal_set_hook (self->journal, on_write, self);
+  self->refused_behind = "fold ";
+  operation = submit (self, NULL, 0);
+  expect (self, operation, "point upload fold pivot go-on tidy ", OPERATION_SUCCEEDED);
+  g_assert_null (operation_get_error (operation));
+  g_assert_null (self->refused_behind);
+
+  self->refused_behind = "go-on ";
+  operation = submit (self, NULL, 0);
+  expect (self, operation, "point upload fold pivot go-on tidy ", OPERATION_SUCCEEDED);
+
+  self->refused_behind = "upload ";
+  operation = submit (self, NULL, 0);
+  expect (self, operation, "point upload fold pivot go-on tidy ", OPERATION_FAILED);
+  journal_set_hook (self->journal, NULL, NULL);
+}
+
 #define ADD(name, func) g_test_add ("/engine/patience/" name, Fixture, NULL, set_up, func, tear_down)
 
 int
@@ -235,6 +275,7 @@ main (int    argc,
   ADD ("stays-open", test_stays_open);
   ADD ("window-is-closed", test_window_is_closed);
   ADD ("done-again", test_done_again);
+  ADD ("refused-write", test_refused_write);
   ADD ("one-window-a-guest", test_one_window_a_guest);
   ADD ("windows-of-guests", test_windows_of_guests);
   return g_test_run ();

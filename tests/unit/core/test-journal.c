@@ -50,12 +50,13 @@ open_good (const char *path)
 
 static void
 open_refused (const char *path,
+              int         code,
               const char *complaint)
 {
   g_autoptr (GError) error = NULL;
 
   g_assert_null (journal_open (path, &error));
-  assert_error_says (error, AGENT_ERROR_INTERNAL, complaint);
+  assert_error_says (error, code, complaint);
   g_assert_nonnull (strstr (error->message, path));
   g_assert_nonnull (agent_error_get_hint (error));
 }
@@ -353,7 +354,7 @@ test_second_daemon (Fixture       *fixture,
                     gconstpointer  data)
 {
   g_autoptr (Journal) journal = open_good (fixture->path);
-  g_autofree char *who = g_strdup_printf ("in use by the process %ld", (long) getpid ());
+  g_autofree char *who = g_strdup_printf ("in use by process %ld on host", (long) getpid ());
   g_autoptr (GError) error = NULL;
 
   g_assert_null (journal_open (fixture->path, &error));
@@ -397,7 +398,7 @@ test_killed_daemon (Fixture       *fixture,
                     gconstpointer  data)
 {
   pid_t child = hold_elsewhere (fixture->path);
-  g_autofree char *who = g_strdup_printf ("in use by the process %ld", (long) child);
+  g_autofree char *who = g_strdup_printf ("in use by process %ld on host", (long) child);
   g_autoptr (Journal) journal = NULL;
   g_autoptr (GError) error = NULL;
   int status;
@@ -461,7 +462,7 @@ test_garbage (Fixture       *fixture,
   g_autofree char *noise = g_strnfill (8192, '?');
 
   g_assert_true (g_file_set_contents (fixture->path, noise, 8192, NULL));
-  open_refused (fixture->path, "not a database");
+  open_refused (fixture->path, AGENT_ERROR_DAMAGED, "not a database");
 }
 
 static void
@@ -488,7 +489,7 @@ test_damaged (Fixture       *fixture,
   g_assert_cmpuint (length, >=, 20 * 4096);
   memset (contents + length - 8 * 4096, 0x5a, 8 * 4096);
   g_assert_true (g_file_set_contents (fixture->path, contents, (gssize) length, NULL));
-  open_refused (fixture->path, "damaged");
+  open_refused (fixture->path, AGENT_ERROR_DAMAGED, "damaged");
 }
 
 /* Works on a file with SQLite itself, as another version or another program would. */
@@ -508,7 +509,7 @@ test_foreign (Fixture       *fixture,
               gconstpointer  data)
 {
   execute (fixture->path, "CREATE TABLE bookmarks (url TEXT)");
-  open_refused (fixture->path, "not a journal of qsnapd");
+  open_refused (fixture->path, AGENT_ERROR_DAMAGED, "not a journal of qsnapd");
 }
 
 static void
@@ -521,7 +522,7 @@ test_newer (Fixture       *fixture,
   execute (fixture->path, "PRAGMA user_version = 77");
   complaint = g_strdup_printf ("tables of version 77, and this version of qsnapd knows them up to "
                                "version %u", g_strv_length ((char **) journal_migrations));
-  open_refused (fixture->path, complaint);
+  open_refused (fixture->path, AGENT_ERROR_INTERNAL, complaint);
 }
 
 static void
@@ -530,7 +531,7 @@ test_no_folder (Fixture       *fixture,
 {
   g_autofree char *path = g_build_filename (fixture->folder, "missing", "journal", NULL);
 
-  open_refused (path, "No such file");
+  open_refused (path, AGENT_ERROR_INTERNAL, "No such file");
 }
 
 static gint64
@@ -622,6 +623,48 @@ test_second_version (Fixture       *fixture,
   g_assert_cmpint (read_number (journal, "SELECT count(*) FROM guest_disks"), ==, 0);
 }
 
+/* The daemon dies in the middle of a migration: the journal is the older one, with all its rows,
+ * and the next start goes through all of it. */
+static void
+test_killed_migration (Fixture       *fixture,
+                       gconstpointer  data)
+{
+  const char *const first[] = { journal_migrations[0], NULL };
+  g_autoptr (Journal) journal = NULL;
+  g_autoptr (GError) error = NULL;
+  sqlite3 *db = NULL;
+  pid_t child;
+  int status;
+
+  g_assert_cmpint (sqlite3_open (fixture->path, &db), ==, SQLITE_OK);
+  g_assert_cmpint (sqlite3_exec (db, "PRAGMA journal_mode = WAL", NULL, NULL, NULL), ==, SQLITE_OK);
+  g_assert_true (journal_migrate (db, "FILE", first, &error));
+  g_assert_no_error (error);
+  g_assert_cmpint (sqlite3_exec (db, "INSERT INTO guests VALUES ('g', '{}', 1)", NULL, NULL, NULL),
+                   ==, SQLITE_OK);
+  g_assert_cmpint (sqlite3_close (db), ==, SQLITE_OK);
+
+  child = fork ();
+  if (child == 0)
+    {
+      /* Its pages are in the log by then, for want of room elsewhere. */
+      if (sqlite3_open (fixture->path, &db) != SQLITE_OK ||
+          sqlite3_exec (db, "PRAGMA cache_size = 1; BEGIN IMMEDIATE", NULL, NULL, NULL)
+          != SQLITE_OK ||
+          sqlite3_exec (db, journal_migrations[1], NULL, NULL, NULL) != SQLITE_OK)
+        _exit (1);
+      raise (SIGKILL);
+    }
+  g_assert_cmpint (waitpid (child, &status, 0), ==, child);
+  g_assert_true (WIFSIGNALED (status));
+
+  journal = open_good (fixture->path);
+  g_assert_cmpint (count_guests (journal), ==, 1);
+  g_assert_cmpint (read_number (journal, "PRAGMA user_version"), ==,
+                   g_strv_length ((char **) journal_migrations));
+  g_assert_cmpint (read_number (journal, "SELECT count(*) FROM guest_disks"), ==, 0);
+}
+
 #define ADD(name, func) g_test_add ("/journal/" name, Fixture, NULL, set_up, func, tear_down)
 
 int
@@ -648,6 +691,7 @@ main (int    argc,
   ADD ("no-folder", test_no_folder);
   ADD ("migrations", test_migrations);
   ADD ("second-version", test_second_version);
+  ADD ("killed-migration", test_killed_migration);
 
   return g_test_run ();
 }

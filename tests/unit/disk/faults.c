@@ -14,6 +14,7 @@ static struct
   guint       left;             /* calls until the fault; 0: none is armed */
   int         number;
   const char *met;
+  gboolean    lasting;
   gboolean    no_unnamed;
 } fault;
 
@@ -37,6 +38,12 @@ faults_disarm (void)
 }
 
 void
+faults_set_lasting (gboolean lasting)
+{
+  fault.lasting = lasting;
+}
+
+void
 faults_set_no_unnamed (gboolean no_unnamed)
 {
   fault.no_unnamed = no_unnamed;
@@ -48,6 +55,7 @@ fails (const char *name)
   if (fault.left == 0 || (fault.name != NULL && strcmp (fault.name, name) != 0) || --fault.left > 0)
     return FALSE;
 
+  fault.left = fault.lasting ? 1 : 0;
   fault.met = name;
   errno = fault.number;
 

@@ -12,6 +12,9 @@ void        faults_arm    (const char *name, guint nth, int number);
 /* Back to normal; tells whether the fault was met, and by which call. */
 const char *faults_disarm (void);
 
+/* Whether all calls of that name fail from the @nth on. */
+void        faults_set_lasting (gboolean lasting);
+
 /* Whether the file system is one without files that have no name (O_TMPFILE), as NFS is. */
 void        faults_set_no_unnamed (gboolean no_unnamed);
 

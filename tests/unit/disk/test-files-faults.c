@@ -30,6 +30,46 @@ test_create_named (Fixture       *self,
   g_assert_cmpuint (scratch_look (self->overlay).size, ==, 1 << 20);
 }
 
+/* A file that can be neither finished nor removed is told: whoever gets a chance later removes it. */
+static void
+create_for_nothing (Fixture  *self,
+                    gboolean  no_unnamed)
+{
+  g_autoptr (GBytes) contents = make_contents ();
+  guint left = 0;
+
+  for (guint nth = 1;; nth++)
+    {
+      FileFacts facts = { 0 };
+      gboolean ok;
+
+      faults_set_no_unnamed (no_unnamed);
+      faults_set_lasting (TRUE);
+      faults_arm (NULL, nth, EIO);
+      ok = files_create (self->overlay, contents, self->disk, &facts, &self->error);
+      faults_set_lasting (FALSE);
+      faults_set_no_unnamed (FALSE);
+      if (faults_disarm () == NULL)
+        break;
+      g_assert_false (ok);
+      g_clear_error (&self->error);
+      g_assert_cmpuint (facts.ino, ==, scratch_look (self->overlay).ino);
+      left += facts.ino != 0;
+      g_unlink (self->overlay);
+    }
+  g_assert_no_error (self->error);
+  g_assert_cmpuint (left, >, 0);
+}
+
+static void
+test_create_left (Fixture       *self,
+                  gconstpointer  data)
+{
+  create_for_nothing (self, FALSE);
+  g_unlink (self->overlay);
+  create_for_nothing (self, TRUE);
+}
+
 typedef gboolean (*Verb) (Fixture *self);
 
 static gboolean
@@ -290,6 +330,7 @@ main (int    argc,
   g_test_init (&argc, &argv, NULL);
 
   ADD ("create-named", test_create_named, NULL);
+  ADD ("faults/create-left", test_create_left, NULL);
   ADD ("faults/create", test_faults_create, GINT_TO_POINTER (EIO));
   ADD ("faults/create-no-space", test_faults_create, GINT_TO_POINTER (ENOSPC));
   ADD ("faults/create-named", test_faults_create_named, GINT_TO_POINTER (EIO));

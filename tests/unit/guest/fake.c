@@ -110,7 +110,7 @@ answer_agent (Fake       *self,
   if (g_str_equal (command, "guest-fsfreeze-thaw"))
     {
       self->frozen = FALSE;
-      return g_strdup (was_frozen ? "2" : "0");
+      return g_strdup (was_frozen || self->thaws_alone ? "2" : "0");
     }
 
   return NULL;

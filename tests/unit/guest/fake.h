@@ -31,7 +31,7 @@ typedef struct
 
   /* What an agent does. */
   gboolean        frozen;
-  gboolean        thaws_alone;  /* right after a freeze */
+  gboolean        thaws_alone;  /* right after a freeze; a thaw says nothing of it */
   const char     *silent_on;    /* (nullable): a command that gets no answer */
   const char     *refuses;      /* (nullable): a command that is refused */
   guint           refusals;     /* how often; 0 for ever */

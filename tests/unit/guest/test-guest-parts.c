@@ -10,6 +10,7 @@
 #include "support.h"
 
 #include <core/error.h>
+#include <errno.h>
 #include <string.h>
 
 static void
@@ -280,6 +281,24 @@ test_errors (void)
   g_assert_null (guest_error_adopt (NULL));
 }
 
+/* What QEMU says of full storage is told as such; who else says so means something else. */
+static void
+test_no_space (void)
+{
+  g_autoptr (GError) job = guest_error_adopt (
+      g_error_new (QMP_ERROR, QMP_ERROR_JOB, "it failed: %s", g_strerror (ENOSPC)));
+  g_autoptr (GError) command = guest_error_adopt (
+      g_error_new (QMP_ERROR, QMP_ERROR_COMMAND, "%s", g_strerror (EDQUOT)));
+  g_autoptr (GError) link = guest_error_adopt (
+      g_error_new (QMP_ERROR, QMP_ERROR_LINK, "%s", g_strerror (ENOSPC)));
+
+  g_assert_error (job, AGENT_ERROR, AGENT_ERROR_NO_SPACE);
+  g_assert_nonnull (strstr (job->message, "it failed"));
+  g_assert_nonnull (agent_error_get_hint (job));
+  g_assert_error (command, AGENT_ERROR, AGENT_ERROR_NO_SPACE);
+  g_assert_error (link, AGENT_ERROR, AGENT_ERROR_UNAVAILABLE);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -295,6 +314,7 @@ main (int    argc,
   g_test_add_func ("/guest/parts/retry", test_retry);
   g_test_add_func ("/guest/parts/process", test_process);
   g_test_add_func ("/guest/parts/errors", test_errors);
+  g_test_add_func ("/guest/parts/no-space", test_no_space);
 
   return g_test_run ();
 }

@@ -127,7 +127,7 @@ test_well (Fixture       *fixture,
       g_assert_true (quiesce_still_frozen (fixture->quiesce));
       g_assert_cmpstr (fixture->agent->heard->str, ==,
                        "guest-sync-delimited guest-fsfreeze-status guest-fsfreeze-freeze "
-                       "guest-fsfreeze-thaw guest-fsfreeze-status ");
+                       "guest-fsfreeze-status guest-fsfreeze-thaw guest-fsfreeze-status ");
     }
 
   /* Nothing is frozen, so there is nothing to say. */

@@ -32,6 +32,7 @@ chain_model_set_up (ChainModel *self, gconstpointer data)
 {
   g_autoptr (GuestConfig) guest = guest_config_new ();
   g_autoptr (QmpFeatureCache) cache = qmp_feature_cache_new ();
+  g_autoptr (Settings) settings = NULL;
   g_autoptr (GError) error = NULL;
   g_autofree char *journal = NULL;
 
@@ -45,7 +46,8 @@ chain_model_set_up (ChainModel *self, gconstpointer data)
   g_assert_no_error (error);
   self->engine = engine_new (self->journal);
   self->guests = guest_registry_new (self->journal);
-  self->operations = operations_new (self->config, self->journal, self->engine, self->guests,
+  settings = settings_new (self->config);
+  self->operations = operations_new (settings, self->journal, self->engine, self->guests,
                                      self->store);
   guest->id = g_strdup ("vm");
   guest->monitor = g_build_filename (self->folder, "qmp", NULL);
@@ -68,7 +70,7 @@ chain_model_tear_down (ChainModel *self, gconstpointer data)
   g_object_unref (self->engine);
   g_object_unref (self->store);
   g_object_unref (self->journal);
-  config_free (self->config);
+  config_unref (self->config);
   model_remove_folder (self->folder);
   g_free (self->folder);
 }

@@ -98,6 +98,17 @@ move (Fixture *self, FileFacts from, const char *path, FileFacts to)
   g_assert_no_error (error);
 }
 
+static void
+assert_spent (Fixture *self, FileFacts facts, gboolean expected)
+{
+  g_autoptr (GError) error = NULL;
+  gboolean spent;
+
+  g_assert_true (image_records_is_spent (self->journal, "folder", &facts, &spent, &error));
+  g_assert_no_error (error);
+  g_assert_cmpint (spent, ==, expected);
+}
+
 /* base <- 1 <- 2 <- 3 becomes base <- 1+2 <- 3: the header of 3 is written anew. */
 static void
 test_commit (Fixture *self, gconstpointer data)
@@ -117,6 +128,60 @@ test_commit (Fixture *self, gconstpointer data)
   assert_images (self->journal, file (2, 1), "");
   assert_images (self->journal, file (3, 2), THIRD);
   assert_parents (self->journal, THIRD, SECOND " " FIRST " " BASE);
+}
+
+/* A move into 1 is called off, twice; then it is done. */
+static void
+test_called_off (Fixture *self, gconstpointer data)
+{
+  g_autoptr (GError) error = NULL;
+  FileFacts was = file (1, 1);
+
+  add (self, FIRST, BASE, "/d/a.1", was);
+  add (self, SECOND, FIRST, "/d/a.2", file (2, 1));
+  assert_spent (self, was, FALSE);
+  for (gint64 change = 2; change < 4; change++)
+    {
+      FileFacts is = file (1, change);
+
+      is.size += 65536;
+      g_assert_true (image_records_spend_layer (self->journal, &was, &is, &error));
+      g_assert_no_error (error);
+      assert_spent (self, is, TRUE);
+      assert_spent (self, was, FALSE);
+      assert_images (self->journal, is, "");
+      assert_images (self->journal, was, "");
+      was = is;
+    }
+  assert_parents (self->journal, SECOND, FIRST " " BASE);
+  move (self, file (2, 1), "/d/a.1", file (1, 4));
+  assert_images (self->journal, file (1, 4), SECOND);
+  assert_spent (self, file (1, 4), FALSE);
+}
+
+/* A device that is written to looks as it did. */
+static void
+test_device (Fixture *self, gconstpointer data)
+{
+  g_autoptr (GError) error = NULL;
+  FileFacts device = file (1, 1), other = file (3, 1);
+
+  add (self, FIRST, NULL, "/dev/x", device);
+  add (self, SECOND, FIRST, "/d/a.1", file (2, 1));
+  add (self, THIRD, NULL, "/dev/y", other);
+  /* A commit into it: what was seen in the layer above is. */
+  g_assert_true (image_records_spend_layer (self->journal, &device, &device, &error));
+  assert_spent (self, device, TRUE);
+  assert_images (self->journal, device, "");
+  move (self, file (2, 1), "/dev/x", device);
+  assert_images (self->journal, device, SECOND);
+  /* The guest itself. */
+  g_assert_true (image_records_forget_layer (self->journal, 1, 1, &error));
+  g_assert_no_error (error);
+  assert_images (self->journal, device, "");
+  assert_spent (self, device, FALSE);
+  assert_images (self->journal, other, THIRD);
+  assert_parents (self->journal, SECOND, FIRST);
 }
 
 /* An inode gets used again: a file that an image was made of long ago is not the one that is
@@ -222,6 +287,8 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   ADD ("commit", test_commit);
+  ADD ("called-off", test_called_off);
+  ADD ("device", test_device);
   ADD ("reused-inode", test_reused_inode);
   ADD ("broken-chain", test_broken_chain);
   ADD ("told", test_told);

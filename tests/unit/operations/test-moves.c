@@ -403,6 +403,31 @@ test_intermediate_plan (ChainModel *self, gconstpointer data)
   g_assert_cmpuint (up->pivots.pivots->len, ==, 0);
 }
 
+/* QEMU would call all that is above a name of another kind by its whole chain. */
+static void
+test_deep_names (ChainModel *self, gconstpointer data)
+{
+  static const struct { const char *base; const char *name; } cases[] = {
+    { "disk.10", "/d/disk.10" }, { "disk.30", "disk.30" },
+  };
+
+  chain_model_disk (self, "disk", 10, 64);
+  for (guint i = 0; i < 2 * G_N_ELEMENTS (cases); i++)
+    {
+      g_autofree char *request = g_strdup_printf ("{\"disk\": \"disk\", \"base\": \"%s\","
+                                                  " \"top\": \"disk.%u\"}", cases[i % 2].base,
+                                                  i % 2 == 0 ? 12u : 32u);
+      g_autoptr (MovesJob) job = moves_job_new ();
+      g_autoptr (JsonObject) plan = NULL;
+
+      self->look->offline = i >= 2;
+      plan = plan_of (self, &chain_commit_verb, request);
+      g_assert_true (moves_job_load (job, plan, NULL));
+      g_assert_cmpstr (((ChainMove *) g_ptr_array_index (job->moves, 0))->backing_name, ==,
+                       i == 0 ? cases[0].name : cases[i % 2].base);
+    }
+}
+
 /* What is not fit to be a plan is said to be so. */
 static void
 test_broken_plans (ChainModel *self, gconstpointer data)
@@ -611,6 +636,7 @@ main (int argc, char **argv)
   add ("/moves/plan-comes-back", test_plan_comes_back);
   add ("/moves/slow-plan", test_slow_plan);
   add ("/moves/intermediate-plan", test_intermediate_plan);
+  add ("/moves/deep-names", test_deep_names);
   add ("/moves/broken-plans", test_broken_plans);
   add ("/moves/neighbours", test_neighbours);
   add ("/moves/shared-above", test_shared_above);

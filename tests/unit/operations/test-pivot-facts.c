@@ -324,6 +324,33 @@ test_commands (Fixture *self, gconstpointer data)
 
 #define ADD(name, func) g_test_add ("/pivot-facts/" name, Fixture, NULL, set_up, func, tear_down)
 
+/* A file keeps its inode over a start of the host, and may come to be on another device. */
+static void
+test_renewed_devices (void)
+{
+  g_autofree char *folder = model_folder ();
+  g_autofree char *path = g_build_filename (folder, "a", NULL);
+  const Peer nobody = { 0 };
+  Pivot *pivot = pivot_new ();
+  FileFacts facts = { 0 };
+  PivotSet set;
+
+  g_assert_true (g_file_set_contents (path, "x", 1, NULL));
+  g_assert_true (files_look (path, &facts, NULL));
+  pivot_set_init (&set, NULL, &nobody);
+  g_ptr_array_add (set.pivots, pivot);
+  pivot->from_path = g_strdup (path);
+  pivot->from_dev = pivot->to_dev = (gint64) facts.dev + 1;
+  pivot->from_ino = (gint64) facts.ino;
+  pivot->to_path = g_strdup (path);
+  pivot->to_ino = (gint64) facts.ino + 1;
+  pivot_set_renew_devices (&set);
+  g_assert_cmpint (pivot->from_dev, ==, (gint64) facts.dev);
+  g_assert_cmpint (pivot->to_dev, ==, (gint64) facts.dev + 1);
+  pivot_set_clear (&set);
+  model_remove_folder (folder);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -339,5 +366,6 @@ main (int argc, char **argv)
   ADD ("all-copies", test_all_copies);
   ADD ("journal", test_journal);
   ADD ("commands", test_commands);
+  g_test_add_func ("/pivot-facts/renewed-devices", test_renewed_devices);
   return g_test_run ();
 }

@@ -138,6 +138,48 @@ test_merged_and_lost (Fixture *self, gconstpointer data)
   g_assert_cmpstr (nth (self, 1)->chain, ==, chain);
 }
 
+/* A move into the base was called off: what stands on it is in the store all the same. */
+static void
+test_spent (Fixture *self, gconstpointer data)
+{
+  know (self, 5, NULL, NULL);
+  know (self, 10, "second-image", "first-image base-image");
+  g_assert_true (plan (self, "{\"parents\": \"require\"}", NULL));
+  g_assert_cmpuint (self->uploads->len, ==, 1);
+  g_assert_cmpstr (nth (self, 0)->parent_image, ==, "second-image");
+  g_assert_cmpstr (nth (self, 0)->chain, ==, "second-image,first-image,base-image");
+}
+
+/* ... but not over another base than the caller names, and not when nobody knows what is below; or
+ * when one of its parents has gone: then all goes up as it is. */
+static void
+test_spent_in_vain (Fixture *self, gconstpointer data)
+{
+  static const char *const none[] = { "first-image", NULL };
+
+  model_add_layer (self->disk, "/b/lowest", "raw", 4);
+  know (self, 5, NULL, NULL);
+  know (self, 10, "second-image", "first-image");
+  g_assert_true (plan (self, "{\"image_ref\": \"" REF "\"}", NULL));
+  g_assert_cmpuint (self->uploads->len, ==, 3);
+  g_ptr_array_set_size (self->uploads, 0);
+  g_hash_table_remove_all (self->known);
+
+  know (self, 5, NULL, NULL);
+  know (self, 10, "second-image", "first-image");
+  g_assert_true (plan (self, "{}", NULL));
+  g_assert_cmpuint (self->uploads->len, ==, 4);
+  g_ptr_array_set_size (self->uploads, 0);
+  g_hash_table_remove_all (self->known);
+
+  know (self, 4, "first-image", NULL);
+  know (self, 5, NULL, NULL);
+  g_hash_table_insert (self->known, upload_layer_key (1, 10),
+                       known_image_new ("second-image", none, FALSE));
+  g_assert_true (plan (self, "{}", NULL));
+  g_assert_cmpuint (self->uploads->len, ==, 3);
+}
+
 /* The base itself has taken layers in: it is not what the caller's image holds any more. */
 static void
 test_merged_into_base (Fixture *self, gconstpointer data)
@@ -244,6 +286,8 @@ main (int argc, char **argv)
   ADD ("known-over-another-parent", test_known_over_another_parent);
   ADD ("merged", test_merged);
   ADD ("merged-and-lost", test_merged_and_lost);
+  ADD ("spent", test_spent);
+  ADD ("spent-in-vain", test_spent_in_vain);
   ADD ("merged-into-base", test_merged_into_base);
   ADD ("image-ref", test_image_ref);
   ADD ("required-but-missing", test_required_but_missing);

@@ -12,7 +12,7 @@
 #include "sync.h"
 
 #define JOB_EVENT "JOB_STATUS_CHANGE"
-#define QUEUE_MAX 100000
+#define QUEUE_MAX 65536
 
 static const char *const job_events[] = { JOB_EVENT, NULL };
 
@@ -309,7 +309,7 @@ test_large_events (void)
   g_autoptr (Peer) peer = peer_new ();
   g_autoptr (QmpClient) client = open_greeted (peer);
   g_autoptr (QmpListener) listener = qmp_listener_new (client, job_events, NULL, NULL, NULL);
-  g_autofree char *large = g_strnfill (30 * 1024 * 1024, 'x');
+  g_autofree char *large = g_strnfill (7 * 1024 * 1024, 'x');
 
   for (guint i = 0; i < 3; i++)
     {

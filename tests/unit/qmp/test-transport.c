@@ -129,8 +129,26 @@ test_largest_line (void)
   g_assert_cmpuint (strlen (link.lines->pdata[0]), ==, QMP_TRANSPORT_LINE_MAX);
   g_assert_cmpstr (link.lines->pdata[1], ==, "next");
   g_assert_error (link.reason, QMP_ERROR, QMP_ERROR_PROTOCOL);
-  g_assert_nonnull (strstr (link.reason->message, "more than 67108864 bytes: \"xxxx"));
+  g_assert_nonnull (strstr (link.reason->message, "more than 16777216 bytes: \"xxxx"));
   g_assert_cmpuint (strlen (link.reason->message), <, 250);
+  link_down (&link);
+}
+
+static void
+test_empty_lines (void)
+{
+  g_autofree char *lines = g_strnfill (QMP_TRANSPORT_BLANK_MAX + 1, '\n');
+  g_autoptr (Peer) peer = peer_new ();
+  Link link;
+
+  link_up (&link, peer, FALSE);
+  peer_say_bytes (peer, lines, QMP_TRANSPORT_BLANK_MAX);
+  peer_say (peer, "a word\n");
+  peer_say_bytes (peer, lines, QMP_TRANSPORT_BLANK_MAX + 1);
+  sync_until (&link.dropped);
+
+  g_assert_cmpuint (link.lines->len, ==, 1);
+  g_assert_error (link.reason, QMP_ERROR, QMP_ERROR_FLOOD);
   link_down (&link);
 }
 
@@ -238,6 +256,7 @@ main (int    argc,
   g_test_add_func ("/transport/split-at-every-byte", test_split_at_every_byte);
   g_test_add_func ("/transport/hang-up-inside-a-message", test_hang_up_inside_a_message);
   g_test_add_func ("/transport/largest-line", test_largest_line);
+  g_test_add_func ("/transport/empty-lines", test_empty_lines);
   g_test_add_func ("/transport/resync", test_resync);
   g_test_add_func ("/transport/sends-in-order", test_sends_in_order);
   g_test_add_func ("/transport/last-words", test_last_words);

@@ -5,7 +5,8 @@
 
 G_BEGIN_DECLS
 
-/* The daemon's settings: data/qsnapd.conf explains each key. Plain data, read once. */
+/* The daemon's settings: data/qsnapd.conf explains each key. Plain data that does not change once
+ * it is read; settings.h knows which ones hold now. */
 
 /* No chain that is kept short may be allowed to have more layers. */
 #define CHAIN_LONGEST 200
@@ -35,6 +36,9 @@ typedef struct
   char      *storage_daemon;    /* [daemon] storage-daemon: the program that reads frozen chains */
   char      *log_level;         /* [daemon] log: error, warning, info or debug */
   char     **scan_folders;      /* [daemon] scan-folders: where others' images may stand on ours */
+  guint64    reserve;           /* [daemon] reserve: bytes that stay free on each file system; 0: room
+                                 * is not looked at */
+  guint      wait_for_room_s;   /* [daemon] wait-for-room: then what waits for room is cancelled */
 
   char      *socket;            /* [rest] socket */
   char      *socket_group;      /* [rest] group (nullable) */
@@ -49,6 +53,7 @@ typedef struct
   char      *glance_token_file; /* [glance] token-file (nullable: no auth) */
   char      *glance_ca_file;    /* [glance] ca-file (nullable) */
   guint      glance_timeout_s;  /* [glance] timeout: seconds without progress */
+  guint      glance_deadline_s; /* [glance] deadline: of one image's transfer */
 
   char      *quiesce;           /* [snapshot] quiesce: none, try or require */
   guint      freeze_timeout_ms; /* [snapshot] freeze-timeout */
@@ -63,9 +68,15 @@ typedef struct
 } Config;
 
 /* @path: (nullable): no file, defaults only. @overrides: (nullable): "group.key=value" each. */
-Config *config_load (const char *path, const char *const *overrides, GError **error)
-                     G_GNUC_WARN_UNUSED_RESULT;
-void    config_free (Config *self);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (Config, config_free)
+Config *config_load  (const char *path, const char *const *overrides, GError **error)
+                      G_GNUC_WARN_UNUSED_RESULT;
+Config *config_ref   (const Config *self);
+void    config_unref (Config *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Config, config_unref)
+
+/* What another reading has brought: see config-change.c. The lists are of "group.key". */
+char   **config_list_changes (const Config *before, const Config *after);
+char   **config_keep_fixed   (Config *after, const Config *before);
+gboolean guest_config_equal  (const GuestConfig *a, const GuestConfig *b);
 
 G_END_DECLS

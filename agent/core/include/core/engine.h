@@ -12,7 +12,8 @@ G_BEGIN_DECLS
 #define TYPE_ENGINE (engine_get_type ())
 G_DECLARE_FINAL_TYPE (Engine, engine, AGENT, ENGINE, GObject)
 
-/* Signal "operation" (Engine *self, Operation *operation): one was added, or changed. */
+/* Signal "operation" (Engine *self, Operation *operation): one was added, or changed.
+ * Signal "freed" (Engine *self, const char *guest): disks that did not give way are given up. */
 
 Engine      *engine_new        (Journal *journal);
 void         engine_register   (Engine *self, const Workflow *workflow, gpointer environment);
@@ -30,8 +31,16 @@ void         engine_recover    (Engine *self, const char *guest);
 G_DECLARE_FINAL_TYPE (Claim, claim, AGENT, CLAIM, GObject)
 Claim       *engine_claim      (Engine *self, const char *guest, const char *const *disks,
                                 const char *holder, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* The same; who holds them only until somebody else wants them gives way, and that is awaited. */
+void         engine_claim_async  (Engine *self, const char *guest, const char *const *disks,
+                                const char *holder, GCancellable *cancellable,
+                                GAsyncReadyCallback callback, gpointer user_data);
+Claim       *engine_claim_finish (Engine *self, GAsyncResult *result,
+                                GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* Gives up all but @disks. */
 void         claim_narrow      (Claim *self, const char *const *disks);
+/* Until an operation has it, the claim gives way: @called_off is cancelled then. */
+void         claim_give_way    (Claim *self, GCancellable *called_off);
 
 /* Writes the operation to the journal and starts it from the main loop. @id: a new UUID, from which
  * the plan's names derive. (transfer none) */

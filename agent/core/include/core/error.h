@@ -19,6 +19,7 @@ G_BEGIN_DECLS
  * @AGENT_ERROR_GUEST: QEMU or the guest agent refused or failed (502)
  * @AGENT_ERROR_UNAVAILABLE: the guest or the store cannot be reached now (503)
  * @AGENT_ERROR_TIMEOUT: a deadline passed (504)
+ * @AGENT_ERROR_DAMAGED: the journal cannot be trusted: nothing is changed until it is rebuilt (503)
  * @AGENT_ERROR_INTERNAL: the journal, or a mistake of ours (500)
  */
 typedef enum
@@ -35,6 +36,7 @@ typedef enum
   AGENT_ERROR_GUEST,
   AGENT_ERROR_UNAVAILABLE,
   AGENT_ERROR_TIMEOUT,
+  AGENT_ERROR_DAMAGED,
   AGENT_ERROR_INTERNAL,
 } AgentError;
 

@@ -21,6 +21,14 @@ typedef gboolean (*JournalHook)  (Journal *self, gpointer user_data, GError **er
 
 /* For this process alone: another one that has it is named in AGENT_ERROR_CONFLICT. */
 Journal    *journal_open         (const char *path, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* In place of one that is AGENT_ERROR_DAMAGED (@why), which it leaves alone: what can be read of
+ * its guests and of their disks, and else nothing. Refuses every write with AGENT_ERROR_DAMAGED.
+ * NULL with AGENT_ERROR_CONFLICT when another process has the file. */
+Journal    *journal_open_damaged (const char *path, const GError *why,
+                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Why nothing is written, while that is so. (nullable) (transfer none) */
+const GError *journal_get_damage (Journal *self);
+const char *journal_get_path     (Journal *self);
 void        journal_set_hook     (Journal *self, JournalHook hook, gpointer user_data);
 
 /* @types has one letter for each ? in @sql: "s" const char * (nullable), "i" gint64, "j" JsonNode *

@@ -35,6 +35,8 @@ const char     *operation_get_step      (Operation *self);      /* (nullable) */
 JsonObject     *operation_get_request   (Operation *self);
 const GError   *operation_get_error     (Operation *self);      /* (nullable) */
 GCancellable   *operation_get_cancellable (Operation *self);
+/* It was cancelled because somebody else wanted its disks. */
+gboolean        operation_gave_way      (Operation *self);
 
 /* What the operation will touch (names, inodes, ids): data that recovery lives on. It is written to
  * the journal with the next step; steps may add to it. */

@@ -71,6 +71,10 @@ typedef struct
    * begin by looking. One that fails on the way forward does not make the operation fail: it stays
    * open and is taken up again. And whenever it is taken up, they are run again, done or not. */
   const char *patient_from;
+
+  /* (nullable): whether the operation is cancelled as soon as somebody else wants its disks. Pure,
+   * by its request. */
+  gboolean  (*gives_way)        (Operation *operation);
 } Workflow;
 
 G_END_DECLS

@@ -47,6 +47,7 @@ G_DECLARE_FINAL_TYPE (Guest, guest, AGENT, GUEST, GObject)
 /* Signals: "state-changed" (Guest *self): attached, gone or refused, after link and identity are
  *            settled, or another error than before; not for each try;
  *          "run-state-changed" (Guest *self);
+ *          "alarms-changed" (Guest *self): see alarm.h;
  *          "event" (Guest *self, const QmpEvent *event): each event of an attached guest. */
 
 Guest             *guest_new            (const GuestConfig *config, QmpFeatureCache *cache);

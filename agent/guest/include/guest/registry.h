@@ -15,10 +15,20 @@ G_DECLARE_FINAL_TYPE (GuestRegistry, guest_registry, AGENT, GUEST_REGISTRY, GObj
 /* Signal "guest-changed" (GuestRegistry *self, Guest *guest): attached, gone, refused or removed; a
  * removed one is no more in guest_registry_list(). */
 
+/* Whether somebody works on @guest: it must stay then. */
+typedef gboolean (*GuestBusyFunc) (Guest *guest, gpointer user_data);
+
 GuestRegistry *guest_registry_new     (Journal *journal);
-/* Attaches what @config and the journal name, and begins to watch. */
+/* Attaches what @config and the journal name, and begins to watch. Later: goes over to another
+ * @config; guests that it does not have are let go of as soon as nobody works on them. */
+gboolean       guest_registry_check   (const Config *config, GError **error)
+                                       G_GNUC_WARN_UNUSED_RESULT;
 gboolean       guest_registry_start   (GuestRegistry *self, const Config *config,
                                        GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* To be called when somebody has ended his work on a guest. */
+void           guest_registry_settle  (GuestRegistry *self);
+void           guest_registry_set_busy_func (GuestRegistry *self, GuestBusyFunc busy,
+                                       gpointer user_data);
 void           guest_registry_stop    (GuestRegistry *self);
 
 /* Attaches by request: waits until the guest is attached, or for its error; the latter leaves

@@ -114,7 +114,8 @@ typedef struct
   const char *cloud;            /* (nullable): an entry of clouds.yaml */
   const char *clouds_file;      /* (nullable): that of OpenStack's own tools */
   const char *ca_file;          /* (nullable): that of the cloud, or the system's */
-  guint       timeout_s;
+  guint       timeout_s;        /* without a byte, or an answer */
+  guint       deadline_s;       /* of a transfer, with all its attempts */
   guint       transfers;
 } GlanceStoreSettings;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include <core/config.h>
 #include <core/engine.h>
+#include <core/settings.h>
 #include <guest/registry.h>
 #include <image/store.h>
 
@@ -14,13 +14,17 @@ G_BEGIN_DECLS
 #define TYPE_OPERATIONS (operations_get_type ())
 G_DECLARE_FINAL_TYPE (Operations, operations, AGENT, OPERATIONS, GObject)
 
-Operations    *operations_new             (const Config *config, Journal *journal, Engine *engine,
+Operations    *operations_new             (Settings *settings, Journal *journal, Engine *engine,
                                            GuestRegistry *guests, ImageStore *store);
 
+Settings      *operations_get_settings    (Operations *self);
+/* What holds now: see settings_get(). */
 const Config  *operations_get_config      (Operations *self);
 Engine        *operations_get_engine      (Operations *self);
 GuestRegistry *operations_get_guests      (Operations *self);
 ImageStore    *operations_get_store       (Operations *self);
+/* Another way to the same images, from now on. */
+void           operations_set_store       (Operations *self, ImageStore *store);
 Journal       *operations_get_journal     (Operations *self);
 
 /* Takes a point: {"name", "disks", "quiesce", "image", "parents", "metadata", ...}. Everything
@@ -59,21 +63,6 @@ void           operations_control_async   (Operations *self, Operation *operatio
 gboolean       operations_control_finish  (Operations *self, GAsyncResult *result,
                                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* All layers of a guest's disks with their branches, and the points that live in them, as JSON. */
-void           operations_tree_async      (Operations *self, Guest *guest,
-                                           GCancellable *cancellable,
-                                           GAsyncReadyCallback callback, gpointer user_data);
-JsonNode      *operations_tree_finish     (Operations *self, GAsyncResult *result,
-                                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
-/* Takes over a tree that another host has told (operations_tree_async() is the document), with its
- * files in place: the points become known here. AGENT_ERROR INVALID, CONFLICT; nothing has been
- * taken over then. */
-void           operations_adopt_tree_async  (Operations *self, Guest *guest, JsonObject *tree,
-                                           GCancellable *cancellable,
-                                           GAsyncReadyCallback callback, gpointer user_data);
-gboolean       operations_adopt_tree_finish (Operations *self, GAsyncResult *result,
-                                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
-
 /* Returns when the images of a snapshot or full image have their records in the store: the id of the
  * first disk's. An operation that ends before that gives its error. */
 void           operations_await_image_async  (Operations *self, Operation *operation,
@@ -82,18 +71,12 @@ void           operations_await_image_async  (Operations *self, Operation *opera
 char          *operations_await_image_finish (Operations *self, GAsyncResult *result,
                                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* The disks of a guest with their chains, as JSON. */
-void           operations_disks_async     (Operations *self, Guest *guest,
+/* Lets a guest go on that QEMU has stopped at an error of a disk. AGENT_ERROR_CONFLICT when it does
+ * not stand for that reason, NO_SPACE when it would stop again. */
+void           operations_resume_guest_async  (Operations *self, Guest *guest,
                                            GCancellable *cancellable,
                                            GAsyncReadyCallback callback, gpointer user_data);
-JsonNode      *operations_disks_finish    (Operations *self, GAsyncResult *result,
-                                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
-
-/* The points of a guest, oldest first, as JSON; also of one that is not attached. */
-void           operations_points_async    (Operations *self, Guest *guest,
-                                           GCancellable *cancellable,
-                                           GAsyncReadyCallback callback, gpointer user_data);
-JsonNode      *operations_points_finish   (Operations *self, GAsyncResult *result,
+gboolean       operations_resume_guest_finish (Operations *self, GAsyncResult *result,
                                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Lets go of a guest. AGENT_ERROR_CONFLICT while an operation on it is open, which could then never

@@ -10,9 +10,16 @@ G_BEGIN_DECLS
 #define TYPE_REST_SERVER (rest_server_get_type ())
 G_DECLARE_FINAL_TYPE (RestServer, rest_server, AGENT, REST_SERVER, GObject)
 
-RestServer *rest_server_new   (Operations *operations);
+RestServer *rest_server_new     (Operations *operations);
+/* Signal "idle" (RestServer *self): the last answer that was on its way is out. */
+
 /* Listens as the configuration says. */
-gboolean    rest_server_start (RestServer *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;
-void        rest_server_stop  (RestServer *self);
+gboolean    rest_server_start   (RestServer *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Goes over to who may ask by @config and @store; not to other addresses. */
+gboolean    rest_server_reload  (RestServer *self, const Config *config, ImageStore *store,
+                                 GError **error) G_GNUC_WARN_UNUSED_RESULT;
+void        rest_server_stop    (RestServer *self);
+/* Whether no request is on its way. */
+gboolean    rest_server_is_idle (RestServer *self);
 
 G_END_DECLS
