@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each command that an operation sends to QEMU goes wrong: refused, lost, unanswered, late, or somebody
+dies before it or after it.
+
+Whatever it was: the outcome is known, within 10 s of the monitor being back; nothing is left that
+nobody needs; nobody was left frozen or stopped; the next operation works.
+"""
+
+import os
+
+import pytest
+
+from support.chains import dice
+from support.scene import pairs
+
+from link import FAULTS
+from operations import WORKS
+from strikes import SILENT, DaemonScene, striking
+
+MANY = 6            # faults for one guest: its chains become long
+MOST = 200          # no operation has so many commands
+STRIDE = int(os.environ.get('QSNAP_TEST_STRIDE', '1'))
+
+# What moves a guest that stands still, or resets it.
+NOT_PAUSED = ('revert', 'restore')
+# What a storage daemon refuses: who uses its disks is not known.
+NOT_SERVED = ('revert', 'restore')
+
+GUESTS = [('drive', 'virtio', False), ('blockdev', 'scsi', True), ('blockdev', 'virtio', False),
+          ('drive', 'scsi', True)]
+
+
+def rows(works, *more):
+    """Each of them, with the kinds of guests in turn."""
+    return [(work, *GUESTS[place % len(GUESTS)], *more) for place, work in enumerate(works)]
+
+
+def one(strikes, chance, faults):
+    """One of them, by chance, at a command by chance."""
+    count = len(strikes.dry())
+    assert strikes.run(chance.choice(faults), chance.randint(1, count - 2)), 'it never came to that'
+
+
+QUICK = [fault for fault in FAULTS if fault != SILENT]
+HARMLESS = [fault for fault in QUICK if not fault.startswith(('guest', 'both'))]
+
+
+@pairs('work, kind, interface, iothread', *rows(WORKS))
+def test_a_command_goes_wrong(qemu, work, kind, interface, iothread, tmp_path):
+    with striking(tmp_path / 's', qemu, work, kind=kind, interface=interface, iothread=iothread,
+                  agent=kind == 'blockdev') as strikes:
+        one(strikes, dice(qemu, work, kind), QUICK)
+
+
+@pairs('work', *[(work,) for work in WORKS if work not in NOT_SERVED], quick=[4])
+def test_one_to_a_storage_daemon_goes_wrong(qemu, work, tmp_path):
+    with striking(tmp_path / 's', qemu, work, scene=DaemonScene) as strikes:
+        one(strikes, dice(qemu, work), HARMLESS)
+
+
+@pairs('work, kind, interface, iothread', *rows(work for work in WORKS if work not in NOT_PAUSED),
+       quick=[0])
+def test_one_to_a_paused_guest_goes_wrong(qemu, work, kind, interface, iothread, tmp_path):
+    with striking(tmp_path / 's', qemu, work, kind=kind, interface=interface, iothread=iothread,
+                  paused=True) as strikes:
+        one(strikes, dice(qemu, work, kind), QUICK)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize('fault', FAULTS)
+@pairs('work, kind, interface, iothread', *rows(WORKS))
+def test_each_command_goes_wrong(qemu, work, kind, interface, iothread, fault, tmp_path):
+    """All of them, one after the other; of those that are not answered some: each takes 30 s."""
+    chance = dice(qemu, work, kind, fault)
+    stride = 8 * STRIDE if fault == SILENT else STRIDE
+    places = iter(range(1 + chance.randrange(stride), MOST, stride))
+    reached, number, tried = True, 0, 0
+    while reached:
+        number += 1
+        with striking(tmp_path / str(number), qemu, work, kind=kind, interface=interface,
+                      iothread=iothread, agent=kind == 'blockdev') as strikes:
+            for _ in range(MANY):
+                reached = reached and strikes.run(fault, next(places))
+            tried += strikes.tried
+    assert tried > 8 // stride, 'it hardly ever came to that'
+
+
+# Refused for ever
+
+def besieged(strikes, name):
+    strikes.run('error', 1, name=name, times=0)
+
+
+@pairs('work, name', ('commit', 'job-finalize'), ('move', 'job-complete'),
+       ('revert', 'blockdev-del'), ('snapshot', 'transaction'), quick=[1, 2])
+def test_one_is_refused_until_nobody_can_go_on(qemu, work, name, tmp_path):
+    with striking(tmp_path / 's', qemu, work) as strikes:
+        names = strikes.dry()
+        assert name in names, f'it does not need {name}, only {sorted(set(names))}'
+        besieged(strikes, name)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pairs('work, kind, interface, iothread', *rows(WORKS))
+def test_each_is_refused_until_nobody_can_go_on(qemu, work, kind, interface, iothread, tmp_path):
+    """By its name, for as long as the operation goes on."""
+    number, names = 0, None
+    while names is None or names:
+        number += 1
+        with striking(tmp_path / str(number), qemu, work, kind=kind, interface=interface,
+                      iothread=iothread) as strikes:
+            names = names if names is not None else sorted(set(strikes.dry()))
+            for name in names[:MANY]:
+                besieged(strikes, name)
+            names = names[MANY:]
