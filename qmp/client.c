@@ -13,6 +13,7 @@
 #include <qmp/error.h>
 
 #include "listener-list.h"
+#include "meter.h"
 #include "pending.h"
 #include "transport.h"
 
@@ -37,6 +38,7 @@ struct _QmpClient
   gboolean          synced;     /* guest agent: a sync has succeeded */
 
   QmpListenerList  *listeners;
+  QmpMeter          meter;      /* of events */
 };
 
 enum
@@ -147,6 +149,18 @@ take_answer (QmpClient        *self,
 }
 
 static void
+take_event (QmpClient        *self,
+            const QmpMessage *message)
+{
+  GError *error = NULL;
+
+  if (qmp_meter_count (&self->meter, message->line.length, &error))
+    qmp_listener_list_deliver (self->listeners, message);
+  else
+    drop (self, error);
+}
+
+static void
 monitor_line (QmpClient        *self,
               const QmpMessage *message)
 {
@@ -158,7 +172,7 @@ monitor_line (QmpClient        *self,
   else if (self->greeted != NULL)
     drop_quoting (self, "no greeting, but", message->line);
   else if (message->kind == QMP_MESSAGE_EVENT)
-    qmp_listener_list_deliver (self->listeners, message);
+    take_event (self, message);
   else if (!qmp_message_get_id (message, &id))
     drop_quoting (self, "an answer that names no command", message->line);
   else if ((call = qmp_pending_find (self->pending, id)) == NULL)
@@ -466,6 +480,11 @@ qmp_client_get_listeners (QmpClient *self)
 /**
  * qmp_client_is_open:
  * @self: a client
+ *
+ * A peer is hung up on when it says what is no QMP, a message of more than 16 MiB or a million values,
+ * or, within five seconds, more than 100,000 events or 32 MiB of them (%QMP_ERROR_FLOOD): an answer
+ * costs some 200 MiB at the very most, and all else that a peer can make us keep a line and our own
+ * commands that it does not read, 16 MiB each.
  *
  * Returns: whether the link is up, as far as is known
  */

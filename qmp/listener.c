@@ -14,8 +14,8 @@
 #include "client-private.h"
 
 /* Beyond either the oldest events go, and the owner has to catch up by asking. */
-#define QUEUE_EVENTS 100000
-#define QUEUE_BYTES  (64 * 1024 * 1024)
+#define QUEUE_EVENTS 65536
+#define QUEUE_BYTES  (16 * 1024 * 1024)
 
 /* What a QmpEvent is inside: shared by all listeners that want it. */
 typedef struct
@@ -274,8 +274,8 @@ qmp_listener_link_dropped (QmpListener *self)
  * @user_data: passed on to @filter
  * @destroy: (nullable): called with @user_data at the end of the listener
  *
- * Gathers events from here on. Make it before the command is sent that causes them. At most 100,000
- * events and 64 MiB of them are kept: see qmp_listener_get_lost().
+ * Gathers events from here on. Make it before the command is sent that causes them. At most 65,536
+ * events and 16 MiB of them are kept: see qmp_listener_get_lost().
  *
  * Returns: (transfer full): the listener
  */

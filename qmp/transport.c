@@ -29,6 +29,7 @@ struct _QmpTransport
   GByteArray            *unsent;
   guint                  sent;          /* how much of the beginning of @unsent is gone */
   gboolean               resync;
+  guint                  blank;         /* lines in a row that say nothing */
   const char            *chunk;         /* what was read but not looked at: on somebody's stack */
   gsize                  left;
   QmpTransportLine       line;
@@ -101,7 +102,13 @@ deliver (QmpTransport *self,
   while (length > 0 && g_ascii_isspace (text[length - 1]))
     length--;
   if (length > 0)
-    self->line ((QmpSpan) { text, length }, mark != NULL, self->user_data);
+    {
+      self->blank = 0;
+      self->line ((QmpSpan) { text, length }, mark != NULL, self->user_data);
+    }
+  else if (++self->blank > QMP_TRANSPORT_BLANK_MAX)
+    drop (self, g_error_new (QMP_ERROR, QMP_ERROR_FLOOD, "a flood: %u empty lines in a row",
+                             self->blank));
 }
 
 /* A callback may run the main loop and so come here again: what is left of the chunk is taken then,

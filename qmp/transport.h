@@ -7,7 +7,10 @@
 
 G_BEGIN_DECLS
 
-#define QMP_TRANSPORT_LINE_MAX (64 * 1024 * 1024)
+/* Bytes of one line, and of all that a peer leaves unread. A node costs QEMU a thousand to tell. */
+#define QMP_TRANSPORT_LINE_MAX  (16 * 1024 * 1024)
+/* Lines without a word, one after the other. */
+#define QMP_TRANSPORT_BLANK_MAX 10000
 
 typedef struct _QmpTransport QmpTransport;
 

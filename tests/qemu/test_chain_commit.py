@@ -284,8 +284,7 @@ def test_no_room(qemu, on_error, chains, tmp_path):
             assert now['state'] == 'running'
             room.unlink()
             s.aside.clear()
-            job = s.vm.qmp.execute('query-block-jobs')[0]['device']
-            s.vm.qmp.execute('block-job-resume', device=job)
+            change(s, operation, paused=False)
             if s.status() != 'running':
                 s.vm.qmp.execute('cont')
             operation = s.daemon.finished(operation)

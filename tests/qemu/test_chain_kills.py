@@ -70,9 +70,9 @@ class Rounds:
         self.s, self.chance, self.who, self.took, self.moved = s, chance, who, 1.0, 0
 
     def points(self):
-        """Those of both disks, still."""
-        return sorted((kept for kept in self.s.points.values() if len(kept.copies) == 2),
-                      key=lambda kept: kept.number)
+        """Those of all disks, still."""
+        return sorted((kept for kept in self.s.points.values()
+                       if len(kept.copies) == len(self.s.paths)), key=lambda kept: kept.number)
 
     def strike(self, begin):
         """Somebody dies some time after `begin` has asked for an operation; which."""
@@ -102,24 +102,41 @@ class Rounds:
         members = {'base': name(base)} if len(above) > 1 else {}
         self.move([], 'disks', 'disk1', 'stream', **members)
 
-    def delete(self):
-        kept = self.chance.choice(self.points())
+    def delete(self, place=None):
+        kept = self.chance.choice(self.points()) if place is None else self.points()[place]
         self.move([kept], 'snapshots', kept.id, method='DELETE')
+
+    def shorten(self):
+        *may_go, newest = self.points()
+        self.move(may_go, 'shorten', max_chain_length=2)
+        assert newest.id in self.s.points
 
     def mirror(self):
         self.moved += 1
         self.move([], 'disks', 'disk0', 'mirror', end='pivot',
                   target={'path': self.s.paths[0][0] + f'-moved-{self.moved}'})
 
-    def revert(self):
+    def past(self):
+        """A point in the past: of one ahead nobody could tell whether it is reached."""
         s, mark = self.s, self.s.vm.mark()
         s.vm.wait_for_writes(20)
         number = max(frame.number for frame in s.vm.since(mark) if frame.kind == 'R')
-        # One in the past: of a branch that went further nobody could tell whether it is reached.
-        kept = self.chance.choice([kept for kept in self.points() if kept.number < number - 10])
+        return self.chance.choice([kept for kept in self.points() if kept.number < number - 10])
+
+    def revert(self):
+        kept = self.past()
+        self.go_back(kept, 'snapshots', kept.id, 'revert')
+
+    def restore(self):
+        kept = self.past()
+        disk, = self.s.told(kept)['disks']
+        self.go_back(kept, 'restore', image=disk['image_id'])
+
+    def go_back(self, kept, *words, **members):
+        s = self.s
         before, mark, left = set(s.points), s.vm.mark(), [dict(model) for model in s.models]
         s.vm.wait_for_writes(5)
-        operation = self.strike(lambda: s.begin_to('snapshots', kept.id, 'revert'))
+        operation = self.strike(lambda: s.begin_to(*words, **members))
         if self.who == 'both':
             s.daemon.start()
         if self.who == 'daemon':
@@ -143,11 +160,11 @@ class Rounds:
         assert before <= s.points.keys()
         settle(s, operation, [])
 
-    def run(self, rounds, verbs):
+    def run(self, rounds, verbs, image='none'):
         for _ in range(rounds):
             for _ in range(2):
                 self.s.grow()
-                self.s.point()
+                self.s.point(image=image)
             self.s.grow()
             getattr(self, self.chance.choice(verbs))()
 
@@ -167,6 +184,42 @@ def test_death_at_any_moment(qemu, who, kind, interface, iothread, rounds, verbs
     """Five of them, in the operations that move a name."""
     with chains(qemu, kind=kind, interface=interface, iothread=iothread) as s:
         Rounds(s, dice(qemu, who, kind, interface), who).run(rounds, verbs)
+
+
+@pairs('who, kind, interface, iothread, verb', (*CASES[0], 'restore'), (*CASES[1], 'shorten'),
+       (*CASES[2], 'restore'), (*CASES[3], 'shorten'), (*CASES[4], 'restore'),
+       (*CASES[5], 'shorten'), (*CASES[7], 'restore'), (*CASES[9], 'shorten'), quick=[0, 1])
+def test_death_with_images(qemu, who, kind, interface, iothread, verb, chains, tmp_path):
+    """What comes from the store is there as a whole or not at all; what is in it stays."""
+    with chains(qemu, one_disk(tmp_path, qemu), kind=kind, interface=interface,
+                iothread=iothread) as s:
+        rounds = Rounds(s, dice(qemu, who, kind, interface, verb), who)
+        rounds.run(1, [verb], image='layer')
+
+
+@pairs('who, kind, interface, iothread, order', (*CASES[5], '1'), (*CASES[0], '0210'),
+       (*CASES[1], '3010'), (*CASES[2], '2110'), (*CASES[3], '1200'), (*CASES[4], '0000'),
+       (*CASES[5], '3210'), quick=[0])
+def test_death_in_deleting(qemu, who, kind, interface, iothread, order, chains, tmp_path):
+    """Of the point at each place in turn, of those that are left."""
+    with chains(qemu, one_disk(tmp_path, qemu), kind=kind, interface=interface,
+                iothread=iothread) as s:
+        rounds = Rounds(s, dice(qemu, who, kind, interface, order), who)
+        s.deepen(5 if len(order) > 1 else 3)
+        for place in map(int, order):
+            rounds.delete(min(place, len(rounds.points()) - 1))
+            s.grow()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pairs('who, kind, interface, iothread', *CASES)
+@pytest.mark.parametrize('verb', ['restore', 'shorten'])
+def test_many_deaths_with_images(qemu, who, kind, interface, iothread, verb, chains, tmp_path):
+    with chains(qemu, one_disk(tmp_path, qemu), kind=kind, interface=interface,
+                iothread=iothread) as s:
+        rounds = Rounds(s, dice(qemu, who, kind, interface, verb), who)
+        rounds.run(6, [verb], image='layer')
 
 
 @pytest.mark.slow

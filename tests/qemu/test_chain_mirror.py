@@ -5,6 +5,7 @@ import contextlib
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -220,3 +221,44 @@ def test_what_is_refused(qemu, kind, chains, tmp_path):
         assert programs.img('info', there, qemu=qemu)
         answer = s.ask_for(*words, target={'path': f'{tmp_path}/none/copy'})
         assert answer.status in (400, 404, 409), answer.body
+
+
+@pairs('kind, finalizes', ('blockdev', False), ('drive', False), ('drive', True), quick=[0, 2])
+def test_a_copy_that_somebody_else_completes(qemu, kind, finalizes, chains, tmp_path):
+    """A copy that is kept is no place to go to: the guest stays, or if it cannot, nothing is removed."""
+    with chains(qemu, one_disk(tmp_path, qemu), kind=kind) as s:
+        s.deepen(2)
+        copy = tmp_path / 'copy'
+        before = s.vm.acked()
+        operation = s.begin_to('disks', 'disk0', 'mirror', target={'path': str(copy)}, speed=1 << 20)
+        jobs = []
+
+        def job_is(state):
+            jobs[:] = [job for job in s.vm.qmp.execute('query-jobs') if job['status'] == state]
+            return jobs
+        wait_until(lambda: job_is('running'), 'the job runs', interval=0.01)
+        os.kill(s.daemon.pid, signal.SIGSTOP)
+        s.vm.qmp.execute('block-job-set-speed', device=jobs[0]['id'], speed=0)
+        wait_until(lambda: job_is('ready'), 'it is ready', interval=0.01)
+        if not finalizes:       # it has still to copy when the daemon ends it
+            s.vm.qmp.execute('block-job-set-speed', device=jobs[0]['id'], speed=1024)
+            s.write(40, 4)
+        s.vm.qmp.execute('job-complete', id=jobs[0]['id'])
+        if finalizes:
+            wait_until(lambda: job_is('pending'), 'it waits before its end', interval=0.01)
+            s.vm.qmp.execute('job-finalize', id=jobs[0]['id'])
+        os.kill(s.daemon.pid, signal.SIGCONT)
+        operation = s.daemon.finished(operation)
+        if not finalizes:
+            assert operation['state'] == 'succeeded', operation
+            judge_copy(s, before, (copy, 'qcow2'))
+            s.aside.add(str(copy))
+            s.judge()
+            return
+        assert operation['state'] == 'failed' and 'maybe on the copy' in operation['error']['message']
+        s.vm.wait_for_writes(10)
+        s.vm.quit()
+        # The guest's writes are nowhere else.
+        assert assert_prefix([(copy, 'qcow2')], qemu) >= s.vm.acked()
+        s.paths[0] = (str(copy), 'qcow2')
+        s.aside |= {str(path) for path in (tmp_path / 'a').iterdir()}

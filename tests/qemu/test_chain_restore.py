@@ -5,6 +5,7 @@ import pytest
 
 from support import create_qcow2, create_raw, qemus
 from support.chains import one_disk
+from support.machine import wait_until
 from support.oracles import compare
 from support.scene import pairs
 
@@ -74,6 +75,33 @@ def test_of_a_guest_that_is_shut_off(qemu, kind, chains, tmp_path):
         compare(s.paths[0], (kept.copies[0], 'raw'), qemu)
         s.restart()
         s.judge()
+
+
+@pairs('kind', ('blockdev',), ('drive',), quick=[0])
+def test_after_a_fold_that_was_called_off(qemu, kind, chains, tmp_path):
+    """A layer below which others' data has come does not show any more what its image holds."""
+    with chains(qemu, one_disk(tmp_path, qemu, '1G'), kind=kind) as s:
+        points = []
+        for size in 0, 220, 0, 96:
+            s.grow()
+            s.write(100, size)
+            points.append(s.point(image='layer'))
+        s.grow()
+        images = [images_of(s, kept)[0] for kept in points]
+        operation = s.begin_to('shorten', max_chain_length=3, speed=8 << 20)
+        path = f"/v1/operations/{operation['id']}"
+        wait_until(lambda: s.daemon.get(path).json['progress']['done'] > 14 << 20,
+                   'much is folded')
+        assert s.daemon.request('DELETE', path).status < 300
+        operation = s.daemon.finished(operation)
+        assert operation['state'] == 'cancelled', operation
+        listed = {point['id'] for point in s.listed()}
+        assert [kept.id in listed for kept in points] == [True, False, False, True]
+        s.forget(points[1:3])
+        s.judge()
+        for place in 2, 1, 3, 0:
+            restore(s, points[place], images[place], discard=True)
+            s.grow()
 
 
 @pairs('kind', ('blockdev',), ('drive',), quick=[1])

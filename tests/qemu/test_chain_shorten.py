@@ -132,3 +132,82 @@ def test_a_long_life(qemu, kind, chains):
     with chains(qemu, kind=kind, daemon={'daemon.max-chain-length': 3}) as s:
         for number in range(20):
             backup(s, 3, name=str(number))
+
+
+def folding(s, timeout=30):
+    """Waits until a fold is under way by itself, and holds it up; None when it was too fast."""
+    found = []
+
+    def there():
+        found[:] = [each for each in s.operations()
+                    if each['kind'] == 'shorten' and each['state'] == 'running']
+        return found
+    wait_until(there, 'a fold has begun by itself', timeout, interval=0.002)
+    held = s.daemon.request('PATCH', f"/v1/operations/{found[0]['id']}", {'paused': True})
+    return found[0]['id'] if held.status < 300 else None
+
+
+def fill(s):
+    """Data that takes a while to be folded."""
+    s.grow()
+    for index in range(len(s.paths)):
+        s.write(100 + 96 * (len(s.points) % 4), 96, index)
+
+
+def uploaded(s, operation):
+    operation = s.daemon.finished(operation)
+    assert operation['state'] == 'succeeded', operation
+    follow(s, operation)
+    return operation
+
+
+def gave_way(s):
+    return [each for each in s.operations() if each['result'].get('gave_way_to')]
+
+
+@pairs('kind', ('blockdev',), ('drive',), quick=[0])
+def test_it_gives_way(qemu, kind, chains, tmp_path):
+    """Whatever is asked for while layers are folded by themselves goes first; then it goes on."""
+    with chains(qemu, one_disk(tmp_path, qemu, '1G'), kind=kind,
+                daemon={'daemon.max-chain-length': 3}) as s:
+        pinned = s.keep(backup(s, 3, name='pinned', keep=True)[0].id)
+        backup(s, 3, name='0')
+        taken, held = [], []
+        for number in range(1, 4):
+            fill(s)
+            operation = uploaded(s, s.begin(name=str(number)))      # 202, each time
+            assert len(operation['result']['images']) == 1, 'something was uploaded again'
+            taken.append(operation['result']['point'])
+            held.append(folding(s))
+        assert gave_way(s), 'each fold was over before it could be wanted'
+        for each in gave_way(s):
+            assert each['state'] == 'cancelled' and each['result']['gave_way_to'] in {
+                other['id'] for other in s.operations()}
+        # One that is refused in the end has called it off, too.
+        s.daemon.request('PATCH', f'/v1/operations/{held[-1]}', {'speed': 1 << 20})
+        answer = s.ask_for('disks', 'disk0', 'commit', top=s.layers()[0], base=s.layers()[1])
+        assert (answer.status, answer.error['code']) == (409, 'conflict'), answer.body
+        settle(s, 3)
+        assert {point['id'] for point in s.listed()} == {pinned.id, taken[-1]}
+        kept = s.keep(taken[-1])
+        disk, = s.told(kept)['disks']
+        compare(s.restore(disk['image_id'], s.folder / 'restored'), (kept.copies[0], 'raw'), s.qemu)
+        s.judge()
+
+
+@pairs('kind', ('drive',), ('blockdev',), quick=[0])
+def test_what_was_asked_for_does_not(qemu, kind, chains, tmp_path):
+    with chains(qemu, one_disk(tmp_path, qemu, '1G'), kind=kind) as s:
+        for number in range(3):
+            fill(s)
+            backup(s, 9, name=str(number))
+        operation = s.begin_to('shorten', max_chain_length=2, speed=1 << 20)
+        answer = s.ask(name='another')
+        assert answer.status == 409 and operation['id'] in answer.error['message'], answer.body
+        s.daemon.request('PATCH', f"/v1/operations/{operation['id']}", {'speed': 0})
+        assert s.daemon.finished(operation)['state'] == 'succeeded'
+        forget_unlisted(s)
+        # ... unless that was asked for as well.
+        fill(s)
+        s.point()
+        s.refuses(400, 'invalid', 'give_way', words=('shorten',), give_way='yes')

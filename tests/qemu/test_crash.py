@@ -197,6 +197,7 @@ def test_an_upload_goes_on_after_a_restart(qemu, how, scene, tmp_path):
         before = s.vm.acked()
         operation = s.begin()
         s.wait_step(operation, 'upload')
+        told = s.daemon.get(f"/v1/operations/{operation['id']}").json['result']['images']
         if how == 'stopped':
             s.daemon.stop()
         else:
@@ -205,7 +206,8 @@ def test_an_upload_goes_on_after_a_restart(qemu, how, scene, tmp_path):
         s.daemon.start()
         operation = s.daemon.finished(operation)
         s.judge_point(operation, before, s.vm.acked())
-        assert len(operation['result']['images']) == 2
+        assert len(told) == 2
+        assert [image['id'] for image in operation['result']['images']] == [image['id'] for image in told]
         s.backup(parents='require')
 
 

@@ -455,7 +455,7 @@ def test_overlays_are_whose_the_disk_is(qemu, kind, scene, tmp_path):
 
 class Tuned(Disk):
     """With everything that an overlay must take over."""
-    filtered = True     # so that -drive gets all the options
+    plain = False       # so that -drive gets all the options
 
     def nodes(self, *arguments, **options):
         node = super().nodes(*arguments, **options)

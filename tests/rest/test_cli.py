@@ -13,7 +13,7 @@ from support.daemon import program
 UUID = '3f2a54e0-5b0e-4a52-9f0e-6a7f7f1a6c55'
 COMMANDS = ('attach', 'detach', 'guests', 'disks', 'snapshot', 'image', 'snapshots', 'tree', 'adopt', 'delete', 'revert',
             'restore', 'commit', 'stream', 'mirror', 'shorten', 'plan', 'images', 'operations', 'show', 'cancel', 'pause',
-            'resume', 'speed', 'health')
+            'resume', 'speed', 'health', 'reload')
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def documented():
 def table():
     """(method, pattern) -> (whether it takes a body, its parameters), from the daemon's source"""
     text = (ROOT / 'agent/rest/routes.c').read_text()
-    rows = re.findall(r'^  { "(\w+)", +"([^"]+)",\s+\w+, +([\w |]+),\s+{ (.*?) +},?$', text.replace(' } }', '  }'), re.M)
+    rows = re.findall(r'^  { "(\w+)", +"([^"]+)",\s+\w+,\s+([\w |]+),\s+{ (.*?) +},?$', text.replace(' } }', '  }'), re.M)
     return {(method, pattern): ('ROUTE_TAKES_BODY' in flags, set(re.findall(r'"(\w+)"', query)))
             for method, pattern, flags, query in rows}
 
@@ -143,5 +143,6 @@ def test_answers_fit_their_schemas(daemon, peer):
     assert check('GET', '/v1/images/{}', 200, name=image).json['status'] == 'active'
     check('DELETE', '/v1/images/{}', 204, name=image, query='?force=true')
     assert check('GET', '/v1/health', 200).json['guests'] == {'known': 1, 'attached': 1}
+    check('POST', '/v1/reload', 200)
     check('DELETE', '/v1/guests/{}', 204, name='life')
     assert_valid(daemon.get('/v1/guests/life').json, {'$ref': '#/components/schemas/Error'})

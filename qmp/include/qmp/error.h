@@ -17,6 +17,7 @@ G_BEGIN_DECLS
  * @QMP_ERROR_DEVICE_NOT_ACTIVE: the device has no job, or is not active
  * @QMP_ERROR_JOB: a job ended with an error, or was cancelled
  * @QMP_ERROR_UNSUPPORTED: this QEMU cannot do what was asked
+ * @QMP_ERROR_FLOOD: the link was dropped, as the peer said too much that nobody had asked for
  */
 typedef enum
 {
@@ -30,6 +31,7 @@ typedef enum
   QMP_ERROR_DEVICE_NOT_ACTIVE,
   QMP_ERROR_JOB,
   QMP_ERROR_UNSUPPORTED,
+  QMP_ERROR_FLOOD,
 } QmpError;
 
 #define QMP_ERROR (qmp_error_quark ())
