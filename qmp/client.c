@@ -481,10 +481,11 @@ qmp_client_get_listeners (QmpClient *self)
  * qmp_client_is_open:
  * @self: a client
  *
- * A peer is hung up on when it says what is no QMP, a message of more than 16 MiB or a million values,
- * or, within five seconds, more than 100,000 events or 32 MiB of them (%QMP_ERROR_FLOOD): an answer
- * costs some 200 MiB at the very most, and all else that a peer can make us keep a line and our own
- * commands that it does not read, 16 MiB each.
+ * A peer is hung up on when it says what is no QMP, a message of more than 16 MiB or a million
+ * values, or, in five seconds, more than 100,000 events or 32 MiB of them (%QMP_ERROR_FLOOD). So
+ * an answer costs some 300 MiB at the very most, for as long as it is kept; all else that a peer
+ * can make us keep is a line, our own commands that it does not read, and the events of each
+ * listener that does not fetch them: 16 MiB each, as they came.
  *
  * Returns: whether the link is up, as far as is known
  */

@@ -68,8 +68,8 @@ leave (Guest      *self,
     g_signal_emit (self, signals[SIGNAL_STATE_CHANGED], 0);
 }
 
-/* Ends a try, or a link, that its peer has brought to an end. One that floods us is left alone for a
- * while. @reason: (transfer full) */
+/* Ends a try, or a link, that its peer has brought to an end. One that floods us is left alone for
+ * a while. @reason: (transfer full) */
 static void
 leave_peer (Guest  *self,
             GError *reason)

@@ -2,9 +2,9 @@
 
 /* Knows who is connected, and who has to go so that others are served.
  *
- * Whoever has not told all of its request keeps us waiting: it may do so for a while, and when there
- * is no room for a newcomer the one that has done it longest goes. Who waits for our answer stays;
- * so of those that ask to wait long only some are let in. */
+ * Whoever has not told all of its request keeps us waiting: it may do so for a while, and when
+ * there is no room for a newcomer the one that has done it longest goes. Who waits for our answer
+ * stays; so of those that ask to wait long only some are let in. */
 
 #include "arrivals.h"
 

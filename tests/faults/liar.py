@@ -19,7 +19,8 @@ class Liar:
 
     greeting   sent in place of the real one, and nothing after it; None: all passes
     then       sent again and again behind the greeting
-    lies       {command: function(answer)}; gives what is sent in place of the answer: bytes, or an object
+    lies       {command: function(answer)}; gives what is sent in place of the answer: bytes, or an
+               object; raises OSError to hang up
     told       an Event; there are lies only while it is set
     flood      bytes that are sent again and again while `flooding` is set
     deaf       while it is set nothing is read of what the daemon says
@@ -95,15 +96,17 @@ class Liar:
             work(*arguments)
 
     def _answer(self, there, here, lock, asked):
-        for line in there.makefile('rb'):
-            message = json.loads(line)
-            lie = self.lies.get(asked.get(message.get('id')))
-            if lie and 'id' in message and self.told.is_set():
-                said = lie(message)
-                line = said if isinstance(said, bytes) else json.dumps(said).encode() + b'\n'
-            with lock:
-                here.sendall(line)
-        here.shutdown(socket.SHUT_RDWR)
+        try:
+            for line in there.makefile('rb'):
+                message = json.loads(line)
+                lie = self.lies.get(asked.get(message.get('id')))
+                if lie and 'id' in message and self.told.is_set():
+                    said = lie(message)
+                    line = said if isinstance(said, bytes) else json.dumps(said).encode() + b'\n'
+                with lock:
+                    here.sendall(line)
+        finally:
+            here.shutdown(socket.SHUT_RDWR)
 
     def _flood(self, here, lock):
         while True:

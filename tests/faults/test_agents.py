@@ -52,9 +52,12 @@ def test_tempers(qemu, policy, temper, agent, tmp_path):
         fake.temper = 'fine'
 
         def again():
+            before = s.vm.acked()
             later = s.daemon.snapshot(s.guest, quiesce='require')
-            s.follow(later) if later['state'] == 'succeeded' else None
-            return later if later['state'] == 'succeeded' else None
+            if later['state'] != 'succeeded':
+                return None
+            s.judge_point(later, before, s.vm.acked())
+            return later
         # A freeze that is late is waited for, and none is begun meanwhile.
         operation = wait_until(again, 'it can be frozen again', timeout=20, interval=0.5)
         assert operation['result']['quiesced'] == 'yes' and not fake.frozen
@@ -80,5 +83,6 @@ def test_killed_while_it_is_frozen(qemu, agent, tmp_path):
             assert [name for _, name in fake.log[asked:] if name != 'sync-delimited'][:2] == ['fsfreeze-status', 'fsfreeze-thaw']
             assert s.daemon.finished(begun)['state'] == 'failed'
             s.wait_attached()
-        print(f'\nthawed after a restart within {max(taken):.2f} s, 2 s of which the agent was stuck')
+        print(f'\nthawed after a restart within {max(taken):.2f} s')
+        assert max(taken) < 10
         assert s.backup(quiesce='require')['result']['quiesced'] == 'yes'

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from faults.liar import Liar
+from liar import Liar
 from support import StorageDaemon, create_qcow2
 from support.daemon import Daemon
 from support.machine import wait_until
@@ -43,7 +43,8 @@ def daemon(tmp_path_factory):
     with socket.socket() as plug:
         plug.bind(('127.0.0.1', 0))
         port = plug.getsockname()[1]
-    with Daemon(folder / 'd', env=ENV, options={'rest.listen': f'127.0.0.1:{port}', 'rest.token-file': folder / 'token'}) as running:
+    options = {'rest.listen': f'127.0.0.1:{port}', 'rest.token-file': folder / 'token'}
+    with Daemon(folder / 'd', env=ENV, options=options) as running:
         running.port = port
         yield running
 
@@ -89,7 +90,7 @@ class Others(threading.Thread):
         self.end.set()
         self.join(60)
         if kind is None:
-            assert not self.failures and self.count > 3, (self.failures, self.count)
+            assert not self.failures and self.count, (self.failures, self.count)
             assert self.slowest < 1 + self.alone, f'somebody has waited for {self.slowest} s'
 
     def measure(self):
@@ -163,7 +164,7 @@ def test_bodies_without_an_end(daemon, way):
             plug = stack.enter_context(plug_in(daemon))
             sent = 0
             with contextlib.suppress(OSError):
-                plug.sendall(HEAD + (b'Content-Length: 10000000000\r\n\r\n' if way == 'length' else b'Transfer-Encoding: chunked\r\n\r\n'))
+                plug.sendall(HEAD + {'length': b'Content-Length: 10000000000', 'chunked': b'Transfer-Encoding: chunked'}[way] + b'\r\n\r\n')
                 while sent < 10_000_000_000:
                     plug.sendall(b' ' * 65536 if way == 'length' else b'10000\r\n' + b' ' * 65536 + b'\r\n')
                     sent += 65536
@@ -229,5 +230,6 @@ def test_a_crowd_that_waits(daemon, tmp_path):
                     said.append(plug.recv(65536)[9:12])
             assert said.count(b'503') >= CROWD - 512, said
         liar.told.clear()
+        wait_until(lambda: daemon.get(f"/v1/operations/{operation['id']}?wait=1").status == 200, 'the crowd has gone')
         daemon.finished(operation)
         wait_until(lambda: daemon.delete('/v1/guests/g').status == 204, 'it is let go')

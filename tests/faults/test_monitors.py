@@ -2,6 +2,7 @@
 """Monitors that are broken, or mean harm: they get an error that says why, and nobody else suffers."""
 
 import copy
+import itertools
 import json
 import os
 import statistics
@@ -9,16 +10,17 @@ import time
 
 import pytest
 
-from faults.liar import Liar
+from liar import Liar
 from support import StorageDaemon, create_qcow2
 from support.daemon import Daemon
 from support.machine import wait_until
 from support.memory import Peak
+from support.oracles import check
 
 MIB = 1 << 20
 GREETING = b'{"QMP": {"version": {"qemu": {"micro": 0, "minor": 2, "major": 7}, "package": ""}, "capabilities": []}}\r\n'
 
-# An answer of a million values is the dearest thing that a peer can say; half of this is what the sanitizers add.
+# An answer of a million values is the dearest thing that a peer can say: some 300 MiB, and what the sanitizers add.
 MEMORY_MAX = 512 * MIB
 ENV = {'ASAN_OPTIONS': os.environ.get('ASAN_OPTIONS', '') + ':quarantine_size_mb=8'}
 
@@ -37,7 +39,8 @@ def peers(tmp_path):
     def make(name):
         folder = tmp_path / name
         folder.mkdir()
-        export = ['--nbd-server', f'addr.type=unix,addr.path={folder}/nbd', '--export', 'nbd,id=disk0,node-name=node0,writable=on']
+        export = ['--nbd-server', f'addr.type=unix,addr.path={folder}/nbd',
+                  '--export', 'nbd,id=disk0,node-name=node0,writable=on']
         made.append(StorageDaemon(disks=[create_qcow2(folder / 'disk')], write=False, args=export, folder=folder / 'p'))
         made[-1].start()
         return made[-1]
@@ -130,6 +133,10 @@ def circle(found):
         node['children'] = [{'child': 'backing', 'node-name': node['node-name']}]
 
 
+def hang_up(_):
+    raise ConnectionResetError
+
+
 def job(**members):
     return {'id': 'stranger', 'type': 'stream', 'status': 'running', 'current-progress': 0, 'total-progress': 1, **members}
 
@@ -145,9 +152,11 @@ LIES = [
     (JOBS, lambda answer: json.dumps(answer).encode() + b'\n' + json.dumps(answer).encode() + b'\n'),
     (JOBS, lambda answer: {'error': 'no', 'id': answer['id']}), (JOBS, lambda answer: b''), (JOBS, lambda answer: b'\xff\n'),
     (JOBS, lambda answer: {'return': [], 'error': {'class': 'x', 'desc': 'y'}, 'id': answer['id']}),
+    (JOBS, hang_up), (NODES, hang_up), (GRAPH, hang_up), ('transaction', hang_up), ('blockdev-add', returns('x' * (10 * MIB))),
     (NODES, returns({})), (NODES, returns([])), (NODES, returns([[]] * 1000)), (NODES, nodes(many)), (NODES, nodes(circle)),
     (NODES, nodes(huge)), (NODES, nodes(renamed('/dev/null'))), (NODES, nodes(renamed('/dev/zero'))),
-    (NODES, nodes(renamed('/tmp/a\n/etc/passwd'))), (NODES, nodes(renamed('/' * 100000))), (NODES, nodes(renamed('json:{"driver":'))),
+    (NODES, nodes(renamed('/tmp/a\n/etc/passwd'))), (NODES, nodes(renamed('/' * 100000))),
+    (NODES, nodes(renamed('json:{"driver":'))),
     (NODES, nodes(lambda found: found.append(found[0]))),
     (GRAPH, returns({'nodes': [], 'edges': []})), (GRAPH, returns([])), (GRAPH, returns({'nodes': {}, 'edges': 1})),
     (GRAPH, lambda answer: {**answer, 'return': {**answer['return'], 'edges': [
@@ -179,18 +188,55 @@ def test_lies(daemon, peers, tmp_path, command, lie):
         assert daemon.snapshot('liar')['state'] == 'succeeded'
 
 
+def says_of_jobs(**members):
+    """What is said of each job that there is."""
+    return lambda answer: {**answer, 'return': [{**each, **members} for each in answer['return']]}
+
+
+def concluded_and_created():
+    """Its state goes back."""
+    states = itertools.cycle(('concluded', 'created', 'pending', 'running'))
+    return lambda answer: says_of_jobs(status=next(states))(answer)
+
+
+@pytest.mark.parametrize('lie', [
+    returns([]), says_of_jobs(status='created'), says_of_jobs(status='concluded'), says_of_jobs(status='concluded', error='made up'),
+    says_of_jobs(status='null'), says_of_jobs(status='pending'), says_of_jobs(id='qsnap-stranger'), says_of_jobs(type='backup'),
+    concluded_and_created(), says_of_jobs(**{'current-progress': 1 << 62, 'total-progress': 1}),
+], ids=('none', 'created', 'concluded', 'failed', 'null', 'pending', 'renamed', 'type', 'back', 'progress'))
+def test_lies_about_our_job(daemon, peers, tmp_path, lie):
+    """Whatever is said of a job that folds two layers: in the end there is no job, and a disk that is whole."""
+    peer = peers('a')
+    with Liar(tmp_path / 'qmp', peer.qmp_path, lies={JOBS: lie}) as liar, Peak(daemon.pid) as peak:
+        daemon.attach(liar.path, id='liar')
+        assert daemon.snapshot('liar')['state'] == 'succeeded'
+        disk = daemon.get('/v1/guests/liar/disks').json['disks'][0]
+        liar.told.set()
+        answer = daemon.post(f"/v1/guests/liar/disks/{disk['name']}/commit", {'discard_points': True})
+        assert answer.status == 202, answer.body
+        time.sleep(1)
+        liar.told.clear()
+        operation = daemon.finished(answer.json, timeout=60)
+        assert operation['state'] == 'succeeded' or operation['error']['message']
+        wait_until(lambda: daemon.get('/v1/guests/liar').json['state'] == 'attached', 'it is attached again', timeout=60)
+        wait_until(lambda: peer.qmp.execute('query-jobs') == [], 'no job is left')
+        assert daemon.snapshot('liar')['state'] == 'succeeded'
+        assert peak.grown < MEMORY_MAX
+    peer.kill()
+    check(disk['path'], qemu=peer.qemu)
+
+
 def test_a_peer_that_reads_nothing(daemon, peers, tmp_path):
     """What waits for it is bounded by the deadlines of its commands."""
     with Liar(tmp_path / 'qmp', peers('a').qmp_path) as liar, Peak(daemon.pid) as peak:
         daemon.attach(liar.path, id='liar')
         liar.deaf.set()
-        for _ in range(3):
-            answer = daemon.post('/v1/guests/liar/snapshots', {})
-            assert answer.status != 202 or daemon.finished(answer.json)['state'] == 'failed'
+        answer = daemon.post('/v1/guests/liar/snapshots', {})
+        assert answer.status in (503, 504) or daemon.finished(answer.json)['state'] == 'failed'
         assert peak.grown < MEMORY_MAX
         liar.deaf.clear()
-        wait_until(lambda: daemon.snapshot('liar')['state'] == 'succeeded' if daemon.get('/v1/guests/liar').json['state'] == 'attached'
-                   else False, 'it works again', timeout=60)
+        wait_until(lambda: daemon.get('/v1/guests/liar').json['state'] == 'attached', 'it is attached again', timeout=60)
+        assert daemon.snapshot('liar')['state'] == 'succeeded'
 
 
 def pace(daemon, guest, times=7):
@@ -210,7 +256,7 @@ def ticks(pid):
 @pytest.mark.parametrize('event', [
     {'event': 'STOP'}, {'event': 'NOBODY_KNOWS', 'data': {'x': [0] * 100}},
     {'event': 'JOB_STATUS_CHANGE', 'data': {'id': 'stranger', 'status': 'concluded'}},
-    {'event': 'BLOCK_IO_ERROR', 'data': {'device': 'x', 'action': 'stop', 'operation': 'write', 'nospace': True, 'reason': 'r' * 4000}},
+    {'event': 'BLOCK_IO_ERROR', 'data': {'device': 'x', 'action': 'stop', 'operation': 'write', 'reason': 'r' * 4000}},
 ], ids=lambda event: event['event'])
 def test_floods(daemon, peers, tmp_path, event):
     """Who floods us is left alone for a while, and told as gone; another guest hardly notices."""
@@ -235,8 +281,8 @@ def test_floods(daemon, peers, tmp_path, event):
             assert liar.links - links <= 1, 'it is tried again at once'
             assert peak.grown < MEMORY_MAX
         liar.flooding.clear()
-        print(f"\n{event['event']}: snapshot {alone * 1000:.0f} ms alone, {beside * 1000:.0f} ms beside; let go after {refused:.1f} s, "
-              f'{after - spent:.1f} s of the processor; memory grew by {peak.grown / MIB:.0f} MiB')
+        print(f"\n{event['event']}: snapshot {alone * 1000:.0f} ms alone, {beside * 1000:.0f} ms beside; "
+              f'let go after {refused:.1f} s, {after - spent:.1f} s of the processor; memory grew by {peak.grown / MIB:.0f} MiB')
         assert beside < 5 * alone + 0.5, 'another guest pays for it'
 
 

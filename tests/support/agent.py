@@ -12,10 +12,10 @@ class Agent:
 
     temper   'fine'; 'silent': never answers; 'refusing': will not freeze; 'thawing': thaws by itself
              at once, as some guests do; 'dying': freezes, closes, and comes back some time later;
-             'slow': takes a second to freeze; 'stuck': freezes at once, and takes two to say so
-             'half': freezes some, then refuses; 'windows': thaws by itself and does not tell at the
-             thaw; 'types', 'garbage': freezes, and answers what makes no sense; 'late': freezes after
-             a second and a half, and tells whoever connects next
+             'slow': takes a second to freeze; 'stuck': freezes, and says so once the temper
+             is another one; 'half': freezes some, then refuses; 'windows': thaws by itself and does
+             not tell at the thaw; 'types', 'garbage': freezes, and answers what makes no sense;
+             'late': freezes after a second and a half, and tells whoever connects next
     """
 
     def __init__(self, path, temper='fine'):
@@ -82,8 +82,8 @@ class Agent:
             if self.temper == 'late':
                 self._left = b'{"return": 2}\n'
                 return None
-            if self.temper == 'stuck':
-                self._end.wait(2)
+            while self.temper == 'stuck' and not self._end.wait(0.01):
+                pass
             if self.temper == 'half':
                 return {'error': {'class': 'GenericError', 'desc': 'failed to freeze /b: Input/output error'}}
             if self.temper == 'types':
