@@ -177,8 +177,8 @@ is_among (GPtrArray  *prefixes,
  * @after: settings that were read again, and that nobody else has yet
  * @before: those that hold
  *
- * Puts the settings that only a start can change back to what they are in @before, with what belongs
- * to them.
+ * Puts the settings that only a start can change back to what they are in @before, with what
+ * belongs to them.
  *
  * Returns: (transfer full): which of them @after has otherwise, "group.key" each
  */

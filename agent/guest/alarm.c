@@ -13,6 +13,7 @@
 #define AT_ERROR      "io-error"
 #define JSON_PREFIX   "json:"
 #define JSON_NAME_MAX 32768     /* bytes; the reader goes as deep as its text says */
+#define ALARMS_MAX    64        /* of one guest: what more there is tells nobody more */
 
 void
 guest_alarm_free (GuestAlarm *self)
@@ -117,7 +118,8 @@ guest_alarms_read (JsonNode *blocks,
   JsonArray *list = blocks != NULL && JSON_NODE_HOLDS_ARRAY (blocks) ? json_node_get_array (blocks)
                                                                      : NULL;
 
-  for (guint i = 0; list != NULL && i < json_array_get_length (list); i++)
+  for (guint i = 0;
+       list != NULL && i < json_array_get_length (list) && alarms->len < ALARMS_MAX; i++)
     {
       JsonNode *block = json_array_get_element (list, i);
       GuestAlarm *alarm = JSON_NODE_HOLDS_OBJECT (block)

@@ -17,9 +17,12 @@ GError *
 guest_error_name (Guest *guest, GError *error)
 {
   GError *named = guest_error_adopt (error);
+  g_autofree char *prefix = guest != NULL ? g_strdup_printf ("guest %s: ", guest_get_id (guest))
+                                          : g_strdup ("");
 
-  if (guest != NULL)
-    g_prefix_error (&named, "guest %s: ", guest_get_id (guest));
+  /* Whoever passes it on may have named it before. */
+  if (!g_str_has_prefix (named->message, prefix))
+    g_prefix_error (&named, "%s", prefix);
   return named;
 }
 

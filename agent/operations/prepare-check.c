@@ -39,6 +39,26 @@ prepare_check_guest (Guest *guest, GError **error)
 }
 
 /**
+ * prepare_check_known:
+ * @operations: the operations
+ * @guest: a guest that was there when the request came
+ * @error: return location: AGENT_ERROR_UNAVAILABLE
+ *
+ * Returns: whether it has neither been detached nor taken out of the configuration since
+ */
+gboolean
+prepare_check_known (Operations *operations, Guest *guest, GError **error)
+{
+  g_autoptr (GPtrArray) guests = guest_registry_list (operations_get_guests (operations));
+
+  if (g_ptr_array_find (guests, guest, NULL))
+    return TRUE;
+  agent_set_error (error, AGENT_ERROR_UNAVAILABLE, "attach it again, then ask again",
+                   "guest %s was let go of meanwhile", guest_get_id (guest));
+  return FALSE;
+}
+
+/**
  * prepare_check_migration:
  * @guest: a guest
  * @inspection: how it stands

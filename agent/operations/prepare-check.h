@@ -12,6 +12,9 @@ G_BEGIN_DECLS
 /* Attached, and in no state in which its disks belong to somebody else too. AGENT_ERROR
  * UNAVAILABLE, CONFLICT. */
 gboolean   prepare_check_guest     (Guest *guest, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* AGENT_ERROR_UNAVAILABLE once it was let go of: an operation on it could not come to an end. */
+gboolean   prepare_check_known     (Operations *operations, Guest *guest,
+                                    GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* AGENT_ERROR_CONFLICT while somebody moves it away. */
 gboolean   prepare_check_migration (Guest *guest, const Inspection *inspection,
                                     GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -151,7 +151,8 @@ on_paused (GObject *source, GAsyncResult *result, gpointer user_data)
   /* It has copied everything, or the guest is away: the next look tells. */
   g_debug ("operation %s cannot be told to wait: %s", operation_get_id (operation),
            error->message);
-  json_object_remove_member (operation_get_plan (operation), WAITING);
+  if (!control_is_paused (operation))
+    json_object_remove_member (operation_get_plan (operation), WAITING);
 }
 
 static void

@@ -220,11 +220,12 @@ submit (GTask *task)
 {
   Preparation *self = g_task_get_task_data (task);
   GError *error = NULL;
-  Operation *operation;
+  Operation *operation = NULL;
 
-  operation = engine_submit (operations_get_engine (self->operations),
-                             workflow_of (self->kind)->kind, self->id, self->claim.claim,
-                             self->request_json, self->plan, self->idempotency_key, &error);
+  if (prepare_check_known (self->operations, self->guest, &error))
+    operation = engine_submit (operations_get_engine (self->operations),
+                               workflow_of (self->kind)->kind, self->id, self->claim.claim,
+                               self->request_json, self->plan, self->idempotency_key, &error);
   if (operation != NULL)
     g_task_return_pointer (task, g_object_ref (operation), g_object_unref);
   else

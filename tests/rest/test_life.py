@@ -271,6 +271,21 @@ def test_a_guest_stays_while_somebody_works_on_it(daemon, peers, tmp_path):
     daemon.wait_guests()
 
 
+def test_a_store_goes_on_until_a_restart(tmp_path):
+    """With all that it needs, though the file has nothing of it any more."""
+    with image_service() as (url, seen):
+        class Free(Configured):
+            def command(self):
+                command = super().command()
+                at = command.index('--store')
+                return command[:at] + command[at + 2:]
+        with Free(tmp_path / 'd', f'[store]\nkind = glance\n[glance]\nurl = {url}') as daemon:
+            daemon.reload('[store]', f'folder = {tmp_path / "images"}')
+            assert daemon.get('/v1/health').json['settings'] == {
+                'error': None, 'need_restart': ['store.kind', 'store.folder', 'glance.url']}
+            assert daemon.get('/v1/images').status == 200 and seen
+
+
 # Two daemons
 
 def test_one_guest_belongs_to_one_daemon(daemon, peers, tmp_path):
@@ -298,6 +313,19 @@ def test_one_guest_belongs_to_one_daemon(daemon, peers, tmp_path):
         daemon.attach(a.third, id='one')
         second.start()
         second.wait_guests(mine='refused')
+
+
+def test_who_asks_again_and_again_takes_nothing(daemon, peers, tmp_path):
+    a = peers('a')
+    daemon.attach(a.qmp_path, id='one')
+    with Configured(tmp_path / 'e') as second:
+        def ask():
+            assert second.post('/v1/guests', {'monitor': str(a.qmp_path), 'id': 'web'}).status == 409
+        ask()
+        before = len(os.listdir(f'/proc/{daemon.pid}/fd'))
+        for _ in range(20):
+            ask()
+        assert len(os.listdir(f'/proc/{daemon.pid}/fd')) <= before + 1
 
 
 def test_the_second_waits_for_the_death_of_the_first(peers, tmp_path):

@@ -169,7 +169,8 @@ submit (GTask *task)
   GError *error = NULL;
   Operation *operation;
 
-  if (g_cancellable_set_error_if_cancelled (self->cancellable, &error))
+  if (g_cancellable_set_error_if_cancelled (self->cancellable, &error)
+      || !prepare_check_known (self->operations, self->guest, &error))
     {
       refuse (task, error);
       return;

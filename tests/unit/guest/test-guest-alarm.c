@@ -86,6 +86,20 @@ test_too_deep (void)
     }
 }
 
+static void
+test_too_many (void)
+{
+  g_autoptr (GString) text = g_string_new ("[");
+  g_autoptr (GPtrArray) alarms = NULL;
+
+  for (guint i = 0; i < 1000; i++)
+    g_string_append (text, "{\"device\": \"a\", \"io-status\": \"failed\"},");
+  text->str[text->len - 1] = ']';
+  alarms = read_text (text->str);
+
+  g_assert_cmpuint (alarms->len, ==, 64);
+}
+
 /* It stands, whatever the answer is worth. */
 static void
 test_nobody_tells (void)
@@ -131,6 +145,7 @@ main (int    argc,
   g_test_add_func ("/alarm/io-error", test_io_error);
   g_test_add_func ("/alarm/described", test_described);
   g_test_add_func ("/alarm/too-deep", test_too_deep);
+  g_test_add_func ("/alarm/too-many", test_too_many);
   g_test_add_func ("/alarm/nobody-tells", test_nobody_tells);
   g_test_add_func ("/alarm/json", test_json);
 
