@@ -12,7 +12,7 @@
 #include <core/settings.h>
 #include <guest/registry.h>
 #include <image/source.h>
-#include <image/store.h>
+#include <image/stores.h>
 #include <operations/operations.h>
 #include <rest/server.h>
 

@@ -223,7 +223,8 @@ set_field (const ConfigKey *key,
 
     case CONFIG_BYTES:
       return parse_bytes (text, field)
-             ? NULL : g_strdup ("is not a number of bytes (\"512MiB\" and \"1GiB\" are understood)");
+             ? NULL
+             : g_strdup ("is not a number of bytes (\"512MiB\" and \"1GiB\" are understood)");
 
     case CONFIG_PATHS:
       paths = parse_paths (text, &wrong);

@@ -94,7 +94,8 @@ engine_load (Engine  *self,
 {
   g_autoptr (GPtrArray) all = NULL;
 
-  if (journal_get_damage (self->journal) == NULL && !operations_prune (self->journal, N_KEPT, error))
+  if (journal_get_damage (self->journal) == NULL
+      && !operations_prune (self->journal, N_KEPT, error))
     return FALSE;
 
   all = operations_load (self->journal, error);

@@ -292,8 +292,8 @@ finish (Run *self)
   engine_commit (self->engine, operation, state, NULL, on_finished, self);
 }
 
-/* What patience is for has begun: its steps begin by looking, and are all run again by whoever takes
- * the operation up. Nothing can be given back any more, so a write that fails must not make a
+/* What patience is for has begun: its steps begin by looking, and are all run again by whoever
+ * takes the operation up. Nothing can be given back any more, so a write that fails must not make a
  * failure of what is done. But no guest is brought to a halt that nobody would know of. */
 static gboolean
 is_past_return (Run *self)

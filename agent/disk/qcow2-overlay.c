@@ -120,8 +120,8 @@ put_backing (guint8     *bytes,
  * @virtual_size: what the guest sees, in bytes; a multiple of 512, up to 2 PiB
  * @backing_name: (nullable): as it shall stand in the header, relative to the overlay's folder or
  *   absolute; %NULL for an image that stands alone
- * @backing_format: (nullable): "qcow2" or "raw", where there is a name: without it QEMU would guess,
- *   and a guest can forge what is guessed from
+ * @backing_format: (nullable): "qcow2" or "raw", where there is a name: without it QEMU would
+ *   guess, and a guest can forge what is guessed from
  * @error: where to put an error
  *
  * Makes the bytes of an image that holds nothing of its own yet: version 3, 64 KiB clusters, no

@@ -183,6 +183,8 @@ make_name (const char *path,
 
   json_object_set_string_member (file, "driver", is_device ? "host_device" : "file");
   json_object_set_string_member (file, "filename", path);
+  /* What a job merges is inconsistent for everybody else, even with -U: it is only looked at. */
+  json_object_set_string_member (file, "locking", "off");
   json_object_set_string_member (image, "driver", format);
   if (!g_str_equal (format, "raw"))
     json_object_set_null_member (image, "backing");

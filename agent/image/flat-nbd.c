@@ -45,6 +45,21 @@ set_nbd_error (GError     **error,
   agent_set_error (error, AGENT_ERROR_INTERNAL, NULL, "cannot %s: %s", what, nbd_get_error ());
 }
 
+/* Whether a command has been sent. libnbd takes it although the connection broke at that, and only
+ * the next one would fail, with words that do not say why. */
+static gboolean
+is_sent (FlatNbd     *self,
+         gint64       cookie,
+         const char  *what,
+         GError     **error)
+{
+  if (cookie >= 0 && !nbd_aio_is_dead (self->handle))
+    return TRUE;
+
+  set_nbd_error (error, what);
+  return FALSE;
+}
+
 /* Lets the connection go on until something has happened. */
 static gboolean
 step (FlatNbd     *self,
@@ -242,12 +257,7 @@ flat_nbd_read_map (FlatNbd       *self,
       answer.end = MIN (begin + MAP_STEP, self->size);
       cookie = nbd_aio_block_status (self->handle, answer.end - begin, begin, callback,
                                      NBD_NULL_COMPLETION, 0);
-      if (cookie < 0)
-        {
-          set_nbd_error (error, what);
-          return NULL;
-        }
-      if (!wait_for (self, cookie, what, error))
+      if (!is_sent (self, cookie, what, error) || !wait_for (self, cookie, what, error))
         return NULL;
       if (answer.at == begin)
         {
@@ -281,10 +291,7 @@ flat_nbd_begin_read (FlatNbd  *self,
 {
   gint64 cookie = nbd_aio_pread (self->handle, buffer, size, offset, NBD_NULL_COMPLETION, 0);
 
-  if (cookie < 0)
-    set_nbd_error (error, "read the disk");
-
-  return cookie;
+  return is_sent (self, cookie, "read the disk", error) ? cookie : -1;
 }
 
 /**

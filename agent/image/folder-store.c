@@ -10,7 +10,7 @@
 #include <core/error.h>
 #include <gio/gio.h>
 #include <glance/pipe.h>
-#include <image/store.h>
+#include <image/stores.h>
 
 #include "body.h"
 #include "folder-files.h"

@@ -2,7 +2,7 @@
 
 /* Knows how an image service is a store of images: its records as ours, its errors as ours. */
 
-#include <image/store.h>
+#include <image/stores.h>
 
 #include <core/error.h>
 #include <glance/clouds.h>

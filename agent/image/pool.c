@@ -205,8 +205,8 @@ image_pool_run_transfer (ImagePool *self,
  * @task: (transfer none): the task, with its request as data
  * @work: what to do for somebody who may be nobody
  *
- * Has @work done in threads that nothing else needs; when too much waits for them, @task is answered
- * with %AGENT_ERROR_UNAVAILABLE at once.
+ * Has @work done in threads that nothing else needs; when too much waits for them, @task is
+ * answered with %AGENT_ERROR_UNAVAILABLE at once.
  */
 void
 image_pool_run_stranger (ImagePool *self,

@@ -332,22 +332,6 @@ image_store_remove_finish (ImageStore    *self,
 }
 
 /**
- * image_user_free:
- * @self: (transfer full) (nullable): somebody
- */
-void
-image_user_free (ImageUser *self)
-{
-  if (self == NULL)
-    return;
-
-  g_free (self->user_id);
-  g_free (self->project_id);
-  g_strfreev (self->roles);
-  g_free (self);
-}
-
-/**
  * image_store_can_identify:
  * @self: a store
  *

@@ -35,7 +35,23 @@ void backup_go_on          (GTask *step, gpointer job);
 void backup_speed_up       (GTask *step, gpointer job);
 void backup_delete_overlays (GTask *step, gpointer job);  /* fold-files.c */
 
-void     backup_gather_facts (GTask *step, gpointer job);     /* point-facts.c */
+void backup_gather_facts   (GTask *step, gpointer job);   /* point-facts.c */
+
+/* What a plan has use for; steps are passed over else. */
+gboolean backup_needs_stop       (Backup *self);
+gboolean backup_has_jobs         (gpointer job);
+gboolean backup_adopts           (gpointer job);
+gboolean backup_publishes_early  (gpointer job);
+gboolean backup_requires_quiesce (gpointer job);
+gboolean backup_uploads          (gpointer job);
+gboolean backup_uploads_full     (gpointer job);
+
+/* What a finished step was: its task is given back. */
+void     backup_step_done        (GTask *step);
+void     backup_step_failed      (GTask *step, GError *error);
+
+/* The overlay of a disk is on top now. */
+void backup_note_overlay (Backup *job, guint index);
 
 /* Pure: what becomes of a backup that a death of ours has cut off. */
 Recovery quick_backup_decide (gpointer job, const char *last_step, gboolean ended);

@@ -81,33 +81,13 @@ gboolean backup_load_plan        (Backup *self, JsonObject *plan,
 gpointer backup_job_new          (Operation *operation, gpointer environment, GError **error);
 void     backup_job_free         (gpointer job);
 
-/* What a plan has use for; steps are passed over else. */
-gboolean backup_needs_stop       (Backup *self);
-gboolean backup_has_jobs         (gpointer job);
-gboolean backup_adopts           (gpointer job);
-gboolean backup_publishes_early  (gpointer job);
-gboolean backup_requires_quiesce (gpointer job);
-gboolean backup_uploads          (gpointer job);
-gboolean backup_uploads_full     (gpointer job);
-
 Peer     backup_get_peer         (const Backup *self);
 /* See peer.h. */
 gboolean backup_guest_is_gone    (Backup *job);
 gboolean backup_is_same_process  (Backup *job);
 
-/* What a finished step was: its task is given back. */
-void     backup_step_done        (GTask *step);
-void     backup_step_failed      (GTask *step, GError *error);
-
 /* The link to the QEMU process that the plan was made for; AGENT_ERROR_UNAVAILABLE when another
  * one, or none, is there by now. (transfer none) */
 QmpClient *backup_client (Backup *job, GError **error) G_GNUC_WARN_UNUSED_RESULT;
-
-/* Makes the published name of a disk lead to its overlay. Blocking. */
-gboolean disk_plan_publish_overlay (const DiskPlan *disk, GError **error)
-                                    G_GNUC_WARN_UNUSED_RESULT;    /* point-files.c */
-
-/* The overlay of a disk is on top now. */
-void backup_note_overlay (Backup *job, guint index);
 
 G_END_DECLS

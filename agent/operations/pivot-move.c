@@ -22,6 +22,7 @@ typedef struct
   gboolean  completing;         /* its job was told to */
   gboolean  helped;             /* the guest stands still, or is throttled */
   gint64    held_us;            /* monotonic: when its I/O was found held */
+  PivotHeld *held;              /* (nullable): while it is */
   gint64    halted_us;          /* monotonic: when the guest was stopped; 0: it was not */
   GError   *failure;            /* why the name could not be moved */
 } Move;
@@ -32,6 +33,7 @@ static void proceed (Move *self);
 static void
 move_finish (Move *self, GError *error)
 {
+  g_clear_pointer (&self->held, pivot_held_free);
   pivot_step_end (self->step, self->set, error);
   g_clear_error (&self->failure);
   g_free (self);
@@ -46,6 +48,7 @@ current (Move *self)
 static void
 next_disk (Move *self, PivotState state)
 {
+  g_clear_pointer (&self->held, pivot_held_free);
   current (self)->state = state;
   self->completing = self->helped = FALSE;
   self->index++;
@@ -197,6 +200,7 @@ note_held (Move *self)
   JsonObject *told = operation_get_result (self->set->operation);
   gint64 longest = json_object_get_int_member_with_default (told, "pivot_us", 0);
 
+  g_clear_pointer (&self->held, pivot_held_free);
   current (self)->held_us = g_get_monotonic_time () - self->held_us;
   json_object_set_int_member (told, "pivot_us", MAX (longest, current (self)->held_us));
 }
@@ -328,6 +332,7 @@ on_pending (GObject *source, GAsyncResult *result, gpointer user_data)
       return;
     }
   self->held_us = g_get_monotonic_time ();
+  self->held = pivot_held_new (self->set, current (self));
   if (current (self)->way == PIVOT_COPY)
     {
       end_copy (self);

@@ -53,6 +53,11 @@ void          pivot_cancel_async   (PivotSet *set, Pivot *pivot, GAsyncReadyCall
                                     gpointer user_data);
 gboolean      pivot_cancel_finish  (GAsyncResult *result, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* Tells it when a job holds the guest's writes for longer than it should, until it is freed. */
+typedef struct _PivotHeld PivotHeld;
+PivotHeld    *pivot_held_new       (PivotSet *set, const Pivot *pivot);
+void          pivot_held_free      (PivotHeld *self);
+
 /* What is to be left gets a name for life where it has none: @from_path is that. */
 void          pivot_name_async     (Pivot *pivot, GAsyncReadyCallback callback, gpointer user_data);
 /* Makes the published name lead to the target, or back; durable when it returns. */
@@ -64,7 +69,8 @@ gboolean      pivot_name_finish    (GAsyncResult *result, GError **error) G_GNUC
  * when it is ours. AGENT_ERROR_CONFLICT when the disk has limits of its owner's. */
 void          pivot_throttle_async  (PivotSet *set, Pivot *pivot, gboolean on,
                                      GAsyncReadyCallback callback, gpointer user_data);
-gboolean      pivot_throttle_finish (GAsyncResult *result, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean      pivot_throttle_finish (GAsyncResult *result,
+                                     GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Ends a step, well or with @error (nullable) (transfer full). */
 void          pivot_step_end       (GTask *step, PivotSet *set, GError *error);

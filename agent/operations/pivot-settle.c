@@ -17,6 +17,7 @@ typedef struct
 {
   PivotSet *set;
   Pivot    *pivot;
+  PivotHeld *held;              /* (nullable): while a name is moved before a job's pivot */
   guint     looks;
   GError   *reason;             /* (nullable): why a disk is given up */
 } Settling;
@@ -26,6 +27,7 @@ static void look (GTask *task);
 static void
 settling_free (Settling *self)
 {
+  g_clear_pointer (&self->held, pivot_held_free);
   g_clear_error (&self->reason);
   g_free (self);
 }
@@ -103,8 +105,10 @@ on_told (GObject *source, GAsyncResult *result, gpointer user_data)
 static void
 on_published (GObject *source, GAsyncResult *result, gpointer user_data)
 {
+  Settling *self = g_task_get_task_data (user_data);
   GError *error = NULL;
 
+  g_clear_pointer (&self->held, pivot_held_free);
   if (pivot_name_finish (result, &error))
     look (user_data);
   else if (g_error_matches (error, AGENT_ERROR, AGENT_ERROR_CONFLICT))
@@ -120,6 +124,9 @@ act (GTask *task, Disk *disk, const PivotFacts *facts)
   const char *reason = NULL;
   PivotAction action = pivot_facts_decide (facts, &reason);
 
+  if ((action == PIVOT_ACTION_NAME_BACK || action == PIVOT_ACTION_NAME_ON) && facts->has_job
+      && facts->job_state == QMP_JOB_PENDING)
+    self->held = pivot_held_new (self->set, self->pivot);
   switch (action)
     {
     case PIVOT_ACTION_FINALIZE:

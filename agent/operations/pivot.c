@@ -153,7 +153,8 @@ pivot_set_load (PivotSet *self, JsonObject *plan, GError **error)
   each = json_object_get_member (json_node_get_object (node), "each");
   if (each == NULL || !JSON_NODE_HOLDS_ARRAY (each))
     {
-      agent_set_error (error, AGENT_ERROR_INTERNAL, NULL, "the journal's plan has no list of pivots");
+      agent_set_error (error, AGENT_ERROR_INTERNAL, NULL,
+                       "the journal's plan has no list of pivots");
       return FALSE;
     }
   for (guint i = 0; i < json_array_get_length (json_node_get_array (each)); i++)

@@ -141,7 +141,8 @@ backup_gather_facts (GTask *step, gpointer user_data)
 static const char *
 taken_up_from (Backup *job, const char *last_step, gboolean ended)
 {
-  if (strcmp (last_step, "check-quiesce") == 0 || (ended && strcmp (last_step, "record-point") == 0))
+  if (strcmp (last_step, "check-quiesce") == 0
+      || (ended && strcmp (last_step, "record-point") == 0))
     return "check-quiesce";
   return job->released ? "record-point" : "rename-layers";
 }
@@ -167,7 +168,8 @@ backup_decide_point (Backup *job, const char *last_step, gboolean ended)
   switch (job->point)
     {
     case POINT_UNKNOWN:
-      return (Recovery) { RECOVERY_WAIT, NULL, "the guest has to be asked whether its point is there" };
+      return (Recovery) { RECOVERY_WAIT, NULL,
+                          "the guest has to be asked whether its point is there" };
     case POINT_TAKEN:
       return (Recovery) { RECOVERY_RESUME, taken_up_from (job, last_step, ended),
                           "the point was taken" };

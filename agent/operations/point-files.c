@@ -99,23 +99,6 @@ backup_create_files (GTask *step, gpointer user_data)
   run_on_disks (step, job, create_disk_files);
 }
 
-/**
- * disk_plan_publish_overlay:
- * @disk: a disk whose overlay is there
- * @error: return location: AGENT_ERROR_CONFLICT, NO_SPACE, INTERNAL
- *
- * Blocks.
- *
- * Returns: whether the published name leads to the overlay, durably
- */
-gboolean
-disk_plan_publish_overlay (const DiskPlan *disk, GError **error)
-{
-  guint64 old = disk->device_path == NULL ? (guint64) disk->layer_ino : 0;
-
-  return files_publish (disk->overlay, disk->published, old, error);
-}
-
 static gboolean
 publish_disk_early (Backup *job, DiskPlan *disk, GError **error)
 {
@@ -161,7 +144,7 @@ backup_publish_late (GTask *step, gpointer user_data)
 
   if (job->point == POINT_UNKNOWN)
     backup_step_failed (step, agent_error_new (AGENT_ERROR_UNAVAILABLE, NULL,
-                                                     "it is not known whether QEMU took the point"));
+                                               "it is not known whether QEMU took the point"));
   else if (backup_needs_stop (job))
     run_on_disks (step, job, publish_disk_late);
   else

@@ -124,12 +124,13 @@ transaction_args (Backup *job)
 void
 backup_note_overlay (Backup *job, guint index)
 {
+  const DiskPlan *disk = g_ptr_array_index (job->disks, index);
   gboolean all = TRUE;
 
   job->facts[index] = (DiskFacts) {
     .overlay_in_chain = TRUE,
     .named_by_us = TRUE,
-    .layer_by_own_name = ((DiskPlan *) g_ptr_array_index (job->disks, index))->naming != NAMING_STOP,
+    .layer_by_own_name = disk->naming != NAMING_STOP,
   };
   for (guint i = 0; i < job->disks->len; i++)
     all &= job->facts[i].overlay_in_chain;

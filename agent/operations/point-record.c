@@ -96,7 +96,7 @@ backup_record_point (GTask *step, gpointer user_data)
     job->point_us = last_write_us (job);
   if (job->point == POINT_UNKNOWN)
     backup_step_failed (step, agent_error_new (AGENT_ERROR_UNAVAILABLE, NULL,
-                                                     "it is not known whether QEMU took the point"));
+                                               "it is not known whether QEMU took the point"));
   else if (job->point == POINT_NOT_TAKEN)
     backup_step_done (step);
   /* What is folded back is no point that stays. */

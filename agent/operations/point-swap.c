@@ -17,10 +17,10 @@
 typedef struct
 {
   Backup *job;
-  GTask       *step;
-  guint        next;
-  char        *job_id;
-  QmpJob      *mirror;
+  GTask  *step;
+  guint   next;
+  char   *job_id;
+  QmpJob *mirror;
 } Swap;
 
 static void swap_next (Swap *self);

@@ -286,7 +286,8 @@ points_list (Journal *journal, const char *guest, GError **error)
 
   if (!journal_read (journal, on_point, &points, error,
                      "SELECT id, name, created_us, operation, quiesced, pinned, metadata,"
-                     " disk_count FROM points WHERE guest = ? ORDER BY created_us, rowid", "s", guest)
+                     " disk_count FROM points WHERE guest = ? ORDER BY created_us, rowid",
+                     "s", guest)
       || !journal_read (journal, on_disk, by_id, error,
                         "SELECT d.point, d.disk, d.path, d.dev, d.ino, d.virtual_size,"
                         " d.allocated, d.format, d.image_id, d.born_ns FROM point_disks d"

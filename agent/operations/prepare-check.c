@@ -31,8 +31,8 @@ prepare_check_guest (Guest *guest, GError **error)
   /* QEMU itself would say yes to a snapshot while it is inmigrate. */
   agent_set_error (error, AGENT_ERROR_CONFLICT,
                    g_str_equal (run_state, "postmigrate")
-                   ? "it has gone to another QEMU: ask there; only when it is lost there, tell this "
-                     "one to go on (cont)"
+                   ? "it has gone to another QEMU: ask there; only when it is lost there, tell "
+                     "this one to go on (cont)"
                    : "wait until the migration has ended",
                    "guest %s is in the state \"%s\"", guest_get_id (guest), run_state);
   return FALSE;

@@ -108,6 +108,84 @@ rebuild_images_check (Rebuild *self, GError **error)
                         " AND image_id NOT IN (SELECT id FROM images)", "");
 }
 
+/* --- rows and their layers --- */
+
+typedef struct
+{
+  const Rebuild *rebuild;
+  GArray        *doubtful;      /* of gint64: device and inode, one after the other */
+} Binding;
+
+/* Nothing below a layer was written to since its image was made. What was merged there shows the
+ * same through the layer; what was merged in part does not, and the row that says so may be
+ * lost. */
+static gboolean
+stands_still (const Rebuild *self, gint64 dev, gint64 ino, gint64 since_us)
+{
+  for (guint i = 0; i < self->guests->len; i++)
+    {
+      const RebuildGuest *guest = g_ptr_array_index (self->guests, i);
+
+      for (guint j = 0; guest->disks != NULL && j < guest->disks->len; j++)
+        {
+          g_autoptr (GArray) files = g_array_new (FALSE, FALSE, sizeof (FileFacts));
+          gboolean still = TRUE;
+
+          if (!rebuild_files_from (g_ptr_array_index (guest->disks, j), dev, ino, files))
+            continue;
+          for (guint k = 0; k < files->len; k++)
+            {
+              const FileFacts *file = &g_array_index (files, FileFacts, k);
+
+              still = still && !file->block_device
+                      && (k == 0 || file->mtime_ns <= since_us * 1000);
+            }
+          return still;
+        }
+    }
+  return FALSE;
+}
+
+static void
+on_bound (JournalRow *row, gpointer user_data)
+{
+  Binding *binding = user_data;
+  const gint64 file[] = { journal_row_int64 (row, 0), journal_row_int64 (row, 1) };
+
+  if (!stands_still (binding->rebuild, file[0], file[1], journal_row_int64 (row, 2)))
+    g_array_append_vals (binding->doubtful, file, 2);
+}
+
+/**
+ * rebuild_images_unbind:
+ * @self: what a journal is made from, with the disks of its guests
+ * @error: return location: AGENT_ERROR_INTERNAL
+ *
+ * Has images that are kept stand for no layer any more that may show something else by now.
+ *
+ * Returns: whether that is done
+ */
+gboolean
+rebuild_images_unbind (Rebuild *self, GError **error)
+{
+  g_autoptr (GArray) doubtful = g_array_new (FALSE, FALSE, sizeof (gint64));
+  Binding binding = { self, doubtful };
+
+  if (self->was_whole)
+    return TRUE;
+  if (!journal_read (self->content, on_bound, &binding, error,
+                     "SELECT layer_dev, layer_ino, created_us FROM images WHERE layer_ino != 0",
+                     ""))
+    return FALSE;
+  for (guint i = 0; i + 1 < doubtful->len; i += 2)
+    {
+      if (!image_records_forget_layer (self->content, g_array_index (doubtful, gint64, i),
+                                       g_array_index (doubtful, gint64, i + 1), error))
+        return FALSE;
+    }
+  return TRUE;
+}
+
 /* --- layers that are images --- */
 
 static char *

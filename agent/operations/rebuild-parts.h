@@ -70,10 +70,13 @@ void          rebuild_points_tell   (JsonArray *list, const char *id, const char
 /* Of the layer at @index of a disk and all below it, as FileFacts; FALSE: one cannot be looked at.
  * */
 gboolean      rebuild_layer_files   (Disk *disk, guint index, GArray *files);
+gboolean      rebuild_files_from    (Disk *disk, gint64 dev, gint64 ino, GArray *files);
 
 /* rebuild-images.c: records that the store does not confirm go; layers that are the store's images
  * bit for bit come, with their points. Blocking. */
 gboolean      rebuild_images_check  (Rebuild *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Images that are kept stand for no layer any more that may show something else by now. */
+gboolean      rebuild_images_unbind (Rebuild *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 gboolean      rebuild_images_find   (Rebuild *self, RebuildGuest *guest,
                                      GError **error) G_GNUC_WARN_UNUSED_RESULT;
 

@@ -16,6 +16,17 @@
 #include "rebuild-judge.h"
 #include "snapshot-plan.h"
 
+/* Whether a point that was given up since has no row any more. */
+static gboolean
+rows_are_newest (const Rebuild *self)
+{
+  const SalvagedTable *points = journal_salvage_find_table (self->salvage, "points");
+  const SalvagedTable *disks = journal_salvage_find_table (self->salvage, "point_disks");
+
+  return self->salvage->log_whole && points != NULL && points->sound && disks != NULL
+         && disks->sound;
+}
+
 /**
  * rebuild_may_find:
  * @self: what a journal is made from
@@ -30,8 +41,8 @@ rebuild_may_find (const Rebuild *self)
   const SalvagedTable *points = journal_salvage_find_table (self->salvage, "points");
   const SalvagedTable *disks = journal_salvage_find_table (self->salvage, "point_disks");
 
-  return self->was_whole || !self->salvage->log_whole || points == NULL || disks == NULL
-         || !points->whole || !disks->whole || points->refused > 0 || disks->refused > 0;
+  return self->was_whole || !rows_are_newest (self) || points->refused > 0
+         || disks->refused > 0;
 }
 
 /**
@@ -85,6 +96,28 @@ rebuild_layer_files (Disk *disk, guint index, GArray *files)
       g_array_append_val (files, layer->facts);
     }
   return index < disk->layers->len;
+}
+
+/**
+ * rebuild_files_from:
+ * @disk: a disk
+ * @dev: the device of a layer's file
+ * @ino: its inode
+ * @files: (element-type FileFacts): appended to: that file, and all below it
+ *
+ * Returns: whether the disk has that layer, and each of the files is known
+ */
+gboolean
+rebuild_files_from (Disk *disk, gint64 dev, gint64 ino, GArray *files)
+{
+  for (guint i = 0; i < disk->layers->len; i++)
+    {
+      const Layer *layer = g_ptr_array_index (disk->layers, i);
+
+      if (layer->known && file_facts_are (&layer->facts, dev, ino))
+        return rebuild_layer_files (disk, i, files);
+    }
+  return FALSE;
 }
 
 static gboolean
@@ -184,17 +217,6 @@ on_span (JournalRow *row, gpointer user_data)
   g_array_append_val ((GArray *) user_data, span);
 }
 
-/* Whether a point that was given up since has no row any more. */
-static gboolean
-rows_are_newest (const Rebuild *self)
-{
-  const SalvagedTable *points = journal_salvage_find_table (self->salvage, "points");
-  const SalvagedTable *disks = journal_salvage_find_table (self->salvage, "point_disks");
-
-  return self->salvage->log_whole && points != NULL && points->sound && disks != NULL
-         && disks->sound;
-}
-
 /* What we have written ourselves since is in the rows, where these are the newest. */
 static GArray *
 list_spans (const Rebuild *self, const char *guest, GError **error)
@@ -255,7 +277,8 @@ find_evidence (const Rebuild *self, const Point *point, const PointDisk *disk,
   return find_frozen (self, point, disk, &evidence->frozen_ns, error)
          && (disk->image_id == NULL
              || journal_read (self->content, on_number, &evidence->image_ns, error,
-                              "SELECT layer_mtime_ns FROM images WHERE id = ? AND layer_ino = ?",
+                              "SELECT layer_mtime_ns FROM images WHERE id = ? AND layer_ino = ?"
+                              " AND layer_size >= 0",
                               "si", disk->image_id, (gint64) disk->ino));
 }
 

@@ -164,14 +164,20 @@ on_made (GObject *source, GAsyncResult *result, gpointer user_data)
 static gboolean
 make_guest (Rebuild *self, RebuildGuest *guest, GError **error)
 {
-  return rebuild_points_check (self, guest, error) && rebuild_images_find (self, guest, error)
-         && rebuild_points_find (self, guest, error);
+  return rebuild_images_find (self, guest, error) && rebuild_points_find (self, guest, error);
 }
 
 static gboolean
 make_all (Rebuild *self, GError **error)
 {
   if (!rebuild_images_check (self, error))
+    return FALSE;
+  for (guint i = 0; i < self->guests->len; i++)
+    {
+      if (!rebuild_points_check (self, g_ptr_array_index (self->guests, i), error))
+        return FALSE;
+    }
+  if (!rebuild_images_unbind (self, error))
     return FALSE;
   for (guint i = 0; i < self->guests->len; i++)
     {

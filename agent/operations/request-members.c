@@ -156,8 +156,8 @@ request_word (JsonObject *json, const char *member, const char *const *words, co
  * request_names:
  * @json: a request
  * @member: a member's name
- * @names: (out) (transfer full) (nullable) (array zero-terminated=1): what it lists; %NULL when it is
- *   not there
+ * @names: (out) (transfer full) (nullable) (array zero-terminated=1): what it lists; %NULL when it
+ *   is not there
  * @error: return location: AGENT_ERROR_INVALID
  *
  * Returns: whether it is a list of strings that is not empty, or not there

@@ -4,49 +4,9 @@
 
 #include "snapshot-plan.h"
 
-#include "fields.h"
-
 #include <core/error.h>
 #include <limits.h>
 #include <string.h>
-
-void
-disk_plan_free (DiskPlan *self)
-{
-  if (self == NULL)
-    return;
-  g_free (self->disk);
-  g_free (self->published);
-  g_free (self->device_path);
-  g_free (self->root_node);
-  g_free (self->active_path);
-  g_free (self->active_node);
-  g_free (self->active_file_node);
-  g_free (self->active_format);
-  g_free (self->below_node);
-  g_free (self->detect_zeroes);
-  g_free (self->layer);
-  g_free (self->overlay);
-  g_free (self->backing_name);
-  g_free (self->overlay_node);
-  g_free (self->overlay_file_node);
-  g_free (self->layer_node);
-  g_free (self->layer_file_node);
-  g_free (self->unlocked_file_node);
-  g_free (self);
-}
-
-/**
- * naming_needs_stop:
- * @naming: how a disk's name is kept right
- *
- * Returns: whether the guest's CPUs are stopped for it
- */
-gboolean
-naming_needs_stop (Naming naming)
-{
-  return naming == NAMING_STOP || naming == NAMING_SWAP;
-}
 
 /* FALSE with the reason when no overlay of ours may go on top of @disk. */
 static gboolean
@@ -55,13 +15,13 @@ check_fit (Disk *disk, const SnapshotRequest *request, GError **error)
   Layer *active = disk_get_active (disk);
 
   if (disk->skipped != NULL || active == NULL)
-    agent_set_error (error, AGENT_ERROR_CONFLICT, "name other disks, or none to take all that can be",
-                     "disk %s: %s", disk->name,
+    agent_set_error (error, AGENT_ERROR_CONFLICT,
+                     "name other disks, or none to take all that can be", "disk %s: %s", disk->name,
                      disk->skipped != NULL ? disk->skipped : "it has no layers");
   else if (active->path == NULL || !active->known)
     agent_set_error (error, AGENT_ERROR_CONFLICT, NULL,
-                     "disk %s: its active layer (node %s, driver %s) is no local file or block device "
-                     "that can be seen here", disk->name, active->node, active->driver);
+                     "disk %s: its active layer (node %s, driver %s) is no local file or block "
+                     "device that can be seen here", disk->name, active->node, active->driver);
   else if (active->linked)
     agent_set_error (error, AGENT_ERROR_CONFLICT, "start the guest from the file itself",
                      "disk %s was opened by a symbolic link to %s: QEMU would look for the layers "
@@ -74,16 +34,16 @@ check_fit (Disk *disk, const SnapshotRequest *request, GError **error)
     agent_set_error (error, AGENT_ERROR_CONFLICT,
                      "start the guest from qcow2 from now on, and allow the change of format "
                      "(allow_format_change)",
-                     "disk %s is raw: after a point %s would be a qcow2, and whoever starts it as raw "
-                     "would see garbage", disk->name, disk->published);
+                     "disk %s is raw: after a point %s would be a qcow2, and whoever starts it as "
+                     "raw would see garbage", disk->name, disk->published);
   else if (strcmp (active->format, "raw") != 0 && strcmp (active->format, "qcow2") != 0)
     agent_set_error (error, AGENT_ERROR_CONFLICT, "convert it to qcow2",
                      "disk %s is in the format %s; points are taken of qcow2 and raw disks",
                      disk->name, active->format);
   else if (active->facts.block_device && request->overlay_folder == NULL)
     agent_set_error (error, AGENT_ERROR_CONFLICT,
-                     "name a folder for overlays (overlay_folder); the guest is to be started from the "
-                     "overlay there afterwards",
+                     "name a folder for overlays (overlay_folder); the guest is to be started from "
+                     "the overlay there afterwards",
                      "disk %s is the block device %s, beside which no overlay can be made",
                      disk->name, active->path);
   else if (!active->facts.block_device && disk->published == NULL)
@@ -235,10 +195,10 @@ choose_naming (Disk *disk, const char *layer, const PeerLimits *limits, Naming *
       if (strcmp (disk->root, active->node) != 0)
         {
           agent_set_error (error, AGENT_ERROR_CONFLICT,
-                           "start the guest without the filter, without iothreads, from virtio-blk, or "
-                           "with QEMU 9.0 or later",
-                           "disk %s: this QEMU has it in an iothread and below a filter (%s), where it "
-                           "would hang or die of a first point", disk->name, disk->root);
+                           "start the guest without the filter, without iothreads, from "
+                           "virtio-blk, or with QEMU 9.0 or later",
+                           "disk %s: this QEMU has it in an iothread and below a filter (%s), "
+                           "where it would hang or die of a first point", disk->name, disk->root);
           return FALSE;
         }
       *naming = NAMING_SWAP;
@@ -253,7 +213,8 @@ choose_naming (Disk *disk, const char *layer, const PeerLimits *limits, Naming *
   if (!limits->cannot_stop || !naming_needs_stop (*naming))
     return TRUE;
   agent_set_error (error, AGENT_ERROR_CONFLICT,
-                   "export a format node (qcow2 or raw) that has a name of its own and no data file",
+                   "export a format node (qcow2 or raw) that has a name of its own and no data "
+                   "file",
                    "disk %s: its first point needs a stop of the guest, which a storage daemon "
                    "cannot do", disk->name);
   return FALSE;
@@ -338,69 +299,5 @@ snapshot_plan_disk (Disk *disk, guint index, GPtrArray *entries, const SnapshotR
   self->layer_node = snapshot_node_name (operation, index, "-low");
   self->layer_file_node = snapshot_node_name (operation, index, "-lowf");
   self->unlocked_file_node = snapshot_node_name (operation, index, "-tmp");
-  return g_steal_pointer (&self);
-}
-
-static const Field disk_plan_fields[] = {
-  FIELD (DiskPlan, disk, FIELD_STRING),
-  FIELD (DiskPlan, naming, FIELD_ENUM),
-  FIELD (DiskPlan, published, FIELD_STRING),
-  FIELD (DiskPlan, device_path, FIELD_STRING),
-  FIELD (DiskPlan, root_node, FIELD_STRING),
-  FIELD (DiskPlan, active_path, FIELD_STRING),
-  FIELD (DiskPlan, active_node, FIELD_STRING),
-  FIELD (DiskPlan, active_file_node, FIELD_STRING),
-  FIELD (DiskPlan, active_format, FIELD_STRING),
-  FIELD (DiskPlan, below_node, FIELD_STRING),
-  FIELD (DiskPlan, virtual_size, FIELD_INT64),
-  FIELD (DiskPlan, detect_zeroes, FIELD_STRING),
-  FIELD (DiskPlan, cache_direct, FIELD_BOOLEAN),
-  FIELD (DiskPlan, cache_no_flush, FIELD_BOOLEAN),
-  FIELD (DiskPlan, layer, FIELD_STRING),
-  FIELD (DiskPlan, link_layer, FIELD_BOOLEAN),
-  FIELD (DiskPlan, layer_linked, FIELD_BOOLEAN),
-  FIELD (DiskPlan, layer_dev, FIELD_INT64),
-  FIELD (DiskPlan, layer_ino, FIELD_INT64),
-  FIELD (DiskPlan, layer_mtime_ns, FIELD_INT64),
-  FIELD (DiskPlan, overlay, FIELD_STRING),
-  FIELD (DiskPlan, backing_name, FIELD_STRING),
-  FIELD (DiskPlan, overlay_dev, FIELD_INT64),
-  FIELD (DiskPlan, overlay_ino, FIELD_INT64),
-  FIELD (DiskPlan, folded, FIELD_BOOLEAN),
-  FIELD (DiskPlan, is_no_point, FIELD_BOOLEAN),
-  FIELD (DiskPlan, overlay_node, FIELD_STRING),
-  FIELD (DiskPlan, overlay_file_node, FIELD_STRING),
-  FIELD (DiskPlan, layer_node, FIELD_STRING),
-  FIELD (DiskPlan, layer_file_node, FIELD_STRING),
-  FIELD (DiskPlan, unlocked_file_node, FIELD_STRING),
-  { NULL }
-};
-
-/**
- * disk_plan_to_json:
- * @self: a plan
- *
- * Returns: (transfer full): the plan for the journal
- */
-JsonNode *
-disk_plan_to_json (const DiskPlan *self)
-{
-  return fields_to_json (disk_plan_fields, self);
-}
-
-/**
- * disk_plan_from_json:
- * @json: what the journal holds
- * @error: return location: AGENT_ERROR_INTERNAL
- *
- * Returns: (transfer full): the plan
- */
-DiskPlan *
-disk_plan_from_json (JsonNode *json, GError **error)
-{
-  g_autoptr (DiskPlan) self = g_new0 (DiskPlan, 1);
-
-  if (!fields_from_json (disk_plan_fields, self, json, error))
-    return NULL;
   return g_steal_pointer (&self);
 }

@@ -121,7 +121,8 @@ parse_metadata (JsonObject *json, JsonObject **metadata, GError **error)
   object = json_node_get_object (node);
   if (json_object_get_size (object) > METADATA_MAX)
     {
-      agent_set_error (error, AGENT_ERROR_INVALID, NULL, "\"metadata\" has %u items; %d is the most",
+      agent_set_error (error, AGENT_ERROR_INVALID, NULL,
+                       "\"metadata\" has %u items; %d is the most",
                        json_object_get_size (object), METADATA_MAX);
       return FALSE;
     }

@@ -11,8 +11,8 @@ G_BEGIN_DECLS
 
 /* Jobs of ours that stand concluded. (transfer container): of char * */
 GPtrArray *strays_find_jobs  (GPtrArray *jobs);
-/* Nodes of ours that no device and no job uses, each before what is below it; none of @held (nullable,
- * a set of names), and none below these. (transfer container): of char * */
+/* Nodes of ours that no device and no job uses, each before what is below it; none of @held
+ * (nullable, a set of names), and none below these. (transfer container): of char * */
 GPtrArray *strays_find_nodes (QmpGraph *graph, GHashTable *held);
 
 /* Lets them go while no operation works on @guest. What QEMU refuses stays, until it is looked at

@@ -31,7 +31,7 @@ static const Route routes[] = {
                                                                              { "dry_run" }        },
   { "DELETE", "/v1/guests/{}/snapshots/{}",
                                          snapshot_delete,  ROUTE_TAKES_BODY,
-                                                                             { "dry_run", "disks" } },
+                                                           { "dry_run", "disks" }           },
   { "POST",   "/v1/guests/{}/snapshots/{}/revert",
                                          snapshot_revert,  ROUTE_TAKES_BODY, { "dry_run" }        },
   { "POST",   "/v1/guests/{}/shorten",   guest_shorten,    ROUTE_TAKES_BODY, { "dry_run" }        },

@@ -8,8 +8,9 @@ import errno
 import os
 
 from support import Disk, create_qcow2
+from support.chains import MIB
 from support.full import ImageScene, qemu_io
-from support.images import sector_of
+from support.images import sector_of, table_sector_of
 from support.machine import wait_until
 from support.oracles import graph
 from support.scene import pairs
@@ -62,6 +63,38 @@ def test_a_flush_fails_below_the_top(qemu, kind, chains, tmp_path):
         s.points = {point['id']: s.points[point['id']] for point in s.listed()}
         s.aside |= s.name_for_life()
         s.judge()
+
+
+@pairs('iothread', (False,), (True,), (True,), (False,), quick=[0, 1])
+def test_tables_are_not_written(qemu, iothread, chains, tmp_path):
+    """Where QEMU's flush does not tell: the layers stay. Once the storage is well they go."""
+    (tmp_path / 'a').mkdir()
+    path = create_qcow2(tmp_path / 'a/disk', '64M', options='cluster_size=4k', qemu=qemu)
+    qemu_io('write -P 7 40M 1M', path, qemu)        # its table has 2 MiB, and this is half of it
+    layer = tmp_path / 'a/disk.0'       # so that it stays open as it was opened
+    os.link(path, layer)
+    rule = {'event': 'none', 'iotype': 'write', 'errno': errno.EIO, 'once': True,
+            'sector': table_sector_of(path, 41 * MIB)}
+    disk = Disk(layer, below={'driver': 'blkdebug', 'inject-error': [rule]})
+    with chains(qemu, [disk], kind='drive', iothread=iothread) as s:
+        s.paths[0] = (str(path), 'qcow2')
+        s.models[0][40] = 7
+        lost = s.point()
+        s.write(41)
+        kept = s.point()
+        files = [os.stat(path).st_ino for path in s.layers()]
+        asked = dict(base='disk.0', top=kept.name, discard_points=True)
+        operation = s.daemon.finished(s.begin_to('disks', 'disk0', 'commit', **asked))
+        assert operation['state'] == 'failed', operation
+        assert operation['error']['code'] == 'guest', operation['error']
+        assert 'has not written its tables' in operation['error']['message'], operation['error']
+        assert f'{MIB} bytes' in operation['error']['message'], operation['error']
+        assert [os.stat(path).st_ino for path in s.layers()] == files
+        s.forget([lost])
+        s.aside |= s.name_for_life()
+        s.judge()
+        s.aside.clear()
+        s.commit(**asked)
 
 
 @pairs('kind', ('blockdev',), ('drive',), quick=[0])

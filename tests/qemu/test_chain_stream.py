@@ -8,6 +8,7 @@ import pytest
 
 from support import create_qcow2, create_raw, programs, qemus
 from support.chains import one_disk
+from support.full import qemu_io
 from support.oracles import chain
 from support.scene import pairs
 
@@ -121,6 +122,25 @@ def test_what_is_refused(qemu, kind, chains, tmp_path):
         s.refuses(404, 'not-found', 'nothing', words=words, into='nothing')
         s.refuses(409, 'conflict', words=words, into=files[1], base=files[1])
         s.refuses(409, 'conflict', words=words, into=files[0], base=files[1])
+
+
+@pairs('kind', ('drive',), ('blockdev',))
+def test_into_subclusters(qemu, kind, chains, tmp_path):
+    """A QEMU before 9.0 would die of it: refused there, and the guest lives."""
+    (tmp_path / 'a').mkdir()
+    create_qcow2(tmp_path / 'a/base', '64M', qemu=qemu)
+    qemu_io('write -P 7 40M 100k', tmp_path / 'a/base', qemu)
+    path = create_qcow2(tmp_path / 'a/disk', backing='base', qemu=qemu,
+                        options='extended_l2=on,cluster_size=128k')
+    with chains(qemu, [path], kind=kind) as s:
+        schema = s.vm.qmp.execute('query-qmp-schema')
+        if any(member.get('name') == 'backing-mask-protocol' for entry in schema
+               for member in entry.get('members', ())):
+            s.stream()
+            assert len(s.layers()) == 1
+        else:
+            s.refuses(409, 'conflict', 'extended_l2', words=('disks', 'disk0', 'stream'))
+        s.vm.wait_for_writes(10)
 
 
 @pairs('kind', ('blockdev',), ('drive',), quick=[0])

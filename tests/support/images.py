@@ -4,6 +4,7 @@
 import json
 import os
 import pathlib
+import struct
 
 from . import programs
 
@@ -38,3 +39,15 @@ def sector_of(path, at, qemu=None):
     extent = next(each for each in extents
                   if each['start'] <= at < each['start'] + each['length'])
     return (extent['offset'] + at - extent['start']) // 512
+
+
+def table_sector_of(path, at):
+    """Where a qcow2 file keeps the table of the guest's byte `at`, in sectors."""
+    with open(path, 'rb') as file:
+        file.seek(20)
+        cluster_bits, _, _, _, first = struct.unpack('>IQIIQ', file.read(28))
+        file.seek(first + 8 * (at >> (2 * cluster_bits - 3)))
+        entry, = struct.unpack('>Q', file.read(8))
+    table = entry & 0x00fffffffffffe00
+    assert table, f'{path} has no table yet for what is at {at}'
+    return table // 512

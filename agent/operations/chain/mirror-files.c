@@ -46,8 +46,8 @@ create_file (MirrorJob *self, GBytes *image, GError **error)
 {
   g_autoptr (GBytes) nothing = g_bytes_new_static ("", 0);
   FileFacts facts = { 0 };
-
-  gboolean ok = files_create (self->path, image != NULL ? image : nothing, self->like, &facts, error);
+  gboolean ok = files_create (self->path, image != NULL ? image : nothing, self->like, &facts,
+                              error);
 
   mirror_job_pivot (self)->to_dev = (gint64) facts.dev;
   mirror_job_pivot (self)->to_ino = (gint64) facts.ino;

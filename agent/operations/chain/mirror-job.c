@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Knows a mirror from end to end: make the target, copy while the guest writes, and end with a copy
- * or with a guest that has moved to it. The steps themselves are in the files that mirror.h names. */
+ * or with a guest that has moved to it. The steps themselves are in the files that mirror.h
+ * names. */
 
 #include "mirror.h"
 

@@ -4,7 +4,7 @@
  * just written there. No command of its monitor says just that. A node is opened again as it is,
  * which begins with a flush, and fails with it. Where that is no good (see can_reopen()) a command
  * of the human monitor flushes, and does not say how that went: then the host tells what it could
- * not write. */
+ * not write, and the image itself what QEMU has not written (move-proof.c). */
 
 #include "move-run.h"
 
@@ -23,6 +23,7 @@ typedef struct
   guint     index;
   char     *node;               /* (nullable): what QEMU calls the file, where it is not asked */
   int       fd;                 /* open since before the flush: the host tells of an error once */
+  gboolean  untold;             /* how QEMU's flush went */
 } Flush;
 
 static const ChainFile *
@@ -65,15 +66,30 @@ settle_in_thread (GTask *task, gpointer source, gpointer task_data, GCancellable
 }
 
 static void
-on_settled (GObject *source, GAsyncResult *result, gpointer user_data)
+on_proven (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   g_autoptr (GTask) task = user_data;
   GError *error = NULL;
 
-  if (g_task_propagate_boolean (G_TASK (result), &error))
+  if (move_prove_finish (result, &error))
     g_task_return_boolean (task, TRUE);
   else
     g_task_return_error (task, error);
+}
+
+static void
+on_settled (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (GTask) task = user_data;
+  const Flush *self = g_task_get_task_data (task);
+  GError *error = NULL;
+
+  if (!g_task_propagate_boolean (G_TASK (result), &error))
+    g_task_return_error (task, error);
+  else if (self->untold && g_strcmp0 (file_of (task)->format, "raw") != 0)
+    move_prove_async (self->job, self->index, on_proven, g_object_ref (task));
+  else
+    g_task_return_boolean (task, TRUE);
 }
 
 /* Of a guest whose disks are not flushed (cache=unsafe), too. */
@@ -149,7 +165,9 @@ static void
 print (GTask *task, QmpClient *client, const char *node)
 {
   g_autofree char *command = g_strdup_printf ("qemu-io %s flush", node);
+  Flush *self = g_task_get_task_data (task);
 
+  self->untold = TRUE;
   qmp_client_execute_async (client, "human-monitor-command",
                             qmp_args ("command-line", "s", command, NULL),
                             GUEST_COMMAND_DEADLINE_MS, NULL, on_printed, g_object_ref (task));

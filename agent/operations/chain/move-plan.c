@@ -162,6 +162,24 @@ check_name (const ChainAsk *ask, Disk *disk, const Layer *into, GError **error)
   return FALSE;
 }
 
+/* Seen on 7.2 and not on 10.0: "bdrv_co_do_copy_on_readv: Assertion `skip_bytes < pnum' failed",
+ * SIGABRT, of a stream into an image with subclusters. No command tells which QEMU has that mended;
+ * backing-mask-protocol came with 9.0. */
+static gboolean
+check_stream (const ChainAsk *ask, Disk *disk, const Layer *into, GError **error)
+{
+  QmpFeatures *features = guest_get_features (ask->guest);
+
+  if (!into->extended_l2 || ask->look->offline || features == NULL
+      || qmp_features_has_argument (features, "block-commit", "backing-mask-protocol"))
+    return TRUE;
+  agent_set_error (error, AGENT_ERROR_CONFLICT,
+                   "commit instead, or ask again when the guest is shut off or has QEMU 9.0 or later",
+                   "disk %s: %s has subclusters (extended_l2), and this QEMU would die of a stream "
+                   "into it", disk->name, into->path);
+  return FALSE;
+}
+
 static gboolean
 check_move (const ChainAsk *ask, Disk *disk, const PlannedMove *planned, GError **error)
 {
@@ -189,7 +207,8 @@ check_move (const ChainAsk *ask, Disk *disk, const PlannedMove *planned, GError 
   if (is_commit && planned->last + 1 == n
       && !check_name (ask, disk, disk_layer_from_base (disk, planned->first), error))
     return FALSE;
-  return (!is_commit || check_sizes (disk, planned, error))
+  return (is_commit ? check_sizes (disk, planned, error)
+                    : check_stream (ask, disk, disk_layer_from_base (disk, planned->last), error))
          && check_filters (ask, disk, planned->first > 0 ? planned->first - 1 : 0,
                            MIN (planned->last + 1, n - 1), error);
 }

@@ -27,6 +27,13 @@ void      move_flush_async  (MovesJob *job, guint index, const char *node,
                              GAsyncReadyCallback callback, gpointer user_data);
 gboolean  move_flush_finish (GAsyncResult *result, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* Whether QEMU has written the tables of what was merged, by the images alone. */
+void      move_prove_async  (MovesJob *job, guint index, GAsyncReadyCallback callback,
+                             gpointer user_data);
+gboolean  move_prove_finish (GAsyncResult *result, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* What of @merged, up to @size, is not in @into. Pure. (transfer full) */
+Extents  *move_missing      (const Extents *merged, const Extents *into, gint64 size);
+
 /* The job of a move, while it copies. */
 typedef struct _MoveWatch MoveWatch;
 

@@ -125,8 +125,10 @@ static void
 test_hostile (void)
 {
   assert_drawn (DISK (LAYER ("a\\u001b[31m", "null", ", \"in_chain\": true,"
-                             " \"points\": [\"p\", 1, {}, \"lost\\n\"], \"users\": [1, \"\\u0007\"]")),
-                "[{\"id\": \"p\", \"name\": \"\\u009b2J\", \"taken\": \"\\u001b\", \"disks\": 1}, 2]",
+                             " \"points\": [\"p\", 1, {}, \"lost\\n\"],"
+                            " \"users\": [1, \"\\u0007\"]")),
+                "[{\"id\": \"p\", \"name\": \"\\u009b2J\", \"taken\": \"\\u001b\","
+                " \"disks\": 1}, 2]",
                 0, FALSE,
                 "  o a\\x1b[31m   1.0 MiB  and \\x07\n"
                 "      @ \\x9b2J  \\x1b\n"
@@ -157,7 +159,8 @@ test_deep (void)
   g_auto (GStrv) lines = NULL;
 
   for (guint i = 1; i <= 1000; i++)
-    g_string_append_printf (layers, "," LAYER ("%u", "\"/d/%u\"", ", \"in_chain\": true"), i, i - 1);
+    g_string_append_printf (layers, "," LAYER ("%u", "\"/d/%u\"", ", \"in_chain\": true"),
+                            i, i - 1);
   disk = g_strdup_printf (DISK ("%s"), layers->str);
   drawn = draw (disk, "[]", 0, FALSE);
   lines = g_strsplit (drawn, "\n", -1);

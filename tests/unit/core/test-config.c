@@ -84,7 +84,8 @@ test_every_key (void)
     "[watch]\nsockets = /run/a; /run/b/*.sock ;\n"
     "[guest web 1]\nmonitor = host:4444\nagent = /a\n"
     "uuid = 0f3c7c0e-6d55-4a6c-93ab-5b8a3c1f8f55\noverlay-folder = /o\n"
-    "allow-format-change = yes\nmax-chain-length = 0\nimage-ref = one\nimage-ref.vd.b = two\n", NULL, &message);
+    "allow-format-change = yes\nmax-chain-length = 0\nimage-ref = one\nimage-ref.vd.b = two\n",
+    NULL, &message);
   g_autoptr (GuestConfig) copy = NULL;
 
   g_assert_cmpstr (message, ==, NULL);

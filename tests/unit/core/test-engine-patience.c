@@ -18,7 +18,7 @@ typedef struct
   const char *fails;            /* (nullable): the step that does, ... */
   guint       times;            /* ... so often */
   GString    *history;
-  const char *refused_behind;   /* (nullable): the journal refuses one write when this was run last */
+  const char *refused_behind;   /* (nullable): when this was run last, one write is refused */
 } Fixture;
 
 static gpointer
@@ -265,7 +265,8 @@ test_refused_write (Fixture       *self,
   journal_set_hook (self->journal, NULL, NULL);
 }
 
-#define ADD(name, func) g_test_add ("/engine/patience/" name, Fixture, NULL, set_up, func, tear_down)
+#define ADD(name, func) \
+  g_test_add ("/engine/patience/" name, Fixture, NULL, set_up, func, tear_down)
 
 int
 main (int    argc,

@@ -34,7 +34,9 @@ test_no_hint (void)
 static void
 test_words_and_back (void)
 {
-  static const guint http[] = { 400, 401, 403, 404, 409, 413, 409, 507, 502, 502, 503, 504, 503, 500 };
+  static const guint http[] = {
+    400, 401, 403, 404, 409, 413, 409, 507, 502, 502, 503, 504, 503, 500,
+  };
 
   for (int code = AGENT_ERROR_INVALID; code <= AGENT_ERROR_INTERNAL; code++)
     {

@@ -314,6 +314,58 @@ test_pages (Fixture       *fixture,
   g_assert_cmpuint (best, >=, n_pages - 6);
 }
 
+/* Whether both tables of points are said to be the newest. */
+static gboolean
+is_sound (const JournalSalvage *salvage)
+{
+  return journal_salvage_find_table (salvage, "points")->sound &&
+         journal_salvage_find_table (salvage, "point_disks")->sound;
+}
+
+/* Pages that never came to the disk: what is there is older, and whole. */
+static void
+test_stale (Fixture       *fixture,
+            gconstpointer  data)
+{
+  g_autoptr (GBytes) before = make_closed (fixture);
+  g_autoptr (GBytes) after = NULL;
+  g_autoptr (GArray) changed = g_array_new (FALSE, FALSE, sizeof (gsize));
+  gsize size = g_bytes_get_size (before);
+  const guint8 *old = g_bytes_get_data (before, NULL);
+  guint n_back = 0;
+  Journal *journal = open_good (fixture->path);
+
+  g_assert_true (journal_write (journal, NULL, "DELETE FROM points WHERE id = 'point-0030'", ""));
+  g_object_unref (journal);
+  after = read_bytes (fixture->path);
+  g_assert_cmpuint (g_bytes_get_size (after), ==, size);
+  g_assert_cmpuint (salvage_points (after, NULL, TRUE), ==, N_POINTS - 1);
+
+  for (gsize at = 0; at < size; at += 4096)
+    {
+      if (memcmp (old + at, (const guint8 *) g_bytes_get_data (after, NULL) + at, 4096) != 0)
+        g_array_append_val (changed, at);
+    }
+  for (guint i = 0; i < changed->len * changed->len; i++)
+    {
+      gsize pages[] = { g_array_index (changed, gsize, i / changed->len),
+                        g_array_index (changed, gsize, i % changed->len) };
+      guint8 *mixed = g_bytes_unref_to_data (g_bytes_ref (after), &size);
+      g_autoptr (GBytes) file = g_bytes_new_take (mixed, size);
+      g_autoptr (JournalSalvage) salvage = NULL;
+
+      for (guint j = 0; j < G_N_ELEMENTS (pages); j++)
+        memcpy (mixed + pages[j], old + pages[j], 4096);
+      salvage = journal_salvage_bytes (file, NULL, NULL);
+      if (count_points (salvage, TRUE) < N_POINTS)
+        continue;
+      g_assert_false (is_sound (salvage));
+      n_back++;
+    }
+
+  g_assert_cmpuint (n_back, >, 0);
+}
+
 static void
 test_cut (Fixture       *fixture,
           gconstpointer  data)
@@ -617,6 +669,7 @@ main (int    argc,
   ADD ("log", test_log);
   ADD ("log-refused", test_log_refused);
   ADD ("pages", test_pages);
+  ADD ("stale", test_stale);
   ADD ("cut", test_cut);
   ADD ("flips", test_flips);
   ADD ("rows", test_rows);

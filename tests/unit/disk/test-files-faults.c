@@ -30,7 +30,7 @@ test_create_named (Fixture       *self,
   g_assert_cmpuint (scratch_look (self->overlay).size, ==, 1 << 20);
 }
 
-/* A file that can be neither finished nor removed is told: whoever gets a chance later removes it. */
+/* A file that can be neither finished nor removed is told: who gets a chance later removes it. */
 static void
 create_for_nothing (Fixture  *self,
                     gboolean  no_unnamed)

@@ -66,7 +66,8 @@ static void
 test_stands_alone (void)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (GBytes) bytes = qcow2_empty_overlay (G_GUINT64_CONSTANT (10) << 30, NULL, NULL, &error);
+  g_autoptr (GBytes) bytes = qcow2_empty_overlay (G_GUINT64_CONSTANT (10) << 30, NULL, NULL,
+                                                  &error);
   g_autoptr (Qcow2Header) header = NULL;
 
   g_assert_no_error (error);

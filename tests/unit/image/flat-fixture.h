@@ -28,7 +28,8 @@ typedef struct
 void         flat_add_test      (const char *name, void (*test) (FlatFixture *fixture,
                                                                  gconstpointer data));
 
-/* Runs @commands in the folder, one up to each ';': its first word may be img or io. All succeed. */
+/* Runs @commands in the folder, one up to each ';', and all succeed. A first word may be img or
+ * io. */
 void         flat_run           (FlatFixture *fixture, const char *commands);
 /* Forgets the layers, and takes the files in @names ("top:qcow2 base:raw") as they are now. */
 void         flat_set_layers    (FlatFixture *fixture, const char *names);

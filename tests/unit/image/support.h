@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include <image/store.h>
+#include <image/stores.h>
 #include <pattern.h>
 
 /* A source whose bytes are a pattern. */

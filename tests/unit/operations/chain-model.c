@@ -2,6 +2,7 @@
 #include "chain-model.h"
 
 #include <disk/names.h>
+#include <image/stores.h>
 
 #define MIB (1024 * 1024)
 

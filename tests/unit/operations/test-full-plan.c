@@ -127,7 +127,8 @@ test_refusals (Fixture *self, gconstpointer data)
   g_assert_nonnull (strstr (error->message, "no local file"));
 }
 
-/* What Nova writes, over what is inherited; the caller's metadata over both, and our names over all. */
+/* What Nova writes, over what is inherited; the caller's metadata over both, and our names over
+ * all. */
 static void
 test_properties (Fixture *self, gconstpointer data)
 {

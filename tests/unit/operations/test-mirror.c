@@ -80,7 +80,8 @@ test_refused (void)
     { "{\"disk\": \"a\", \"target\": {\"nbd\": {\"host\": \"h\"}}}", "port" },
     { "{\"disk\": \"a\", \"target\": {\"nbd\": {\"path\": \"/s\", \"host\": \"h\", "
       "\"port\": \"1\"}}}", "nbd" },
-    { "{\"disk\": \"a\", \"target\": {\"nbd\": {\"path\": \"/s\"}}, \"format\": \"qcow2\"}", "NBD" },
+    { "{\"disk\": \"a\", \"target\": {\"nbd\": {\"path\": \"/s\"}},"
+      " \"format\": \"qcow2\"}", "NBD" },
     { "{" REST ", \"format\": \"vmdk\"}", "format" },
     { "{" REST ", \"sync\": \"some\"}", "sync" },
     { "{" REST ", \"sync\": \"top\", \"format\": \"raw\"}", "part" },

@@ -437,8 +437,10 @@ test_broken_plans (ChainModel *self, gconstpointer data)
     { "moves", "[7]" },
     { "moves", "[{}]" },
     { "moves", "[{\"disk\": \"d\", \"kind\": 0, \"files\": []}]" },
-    { "moves", "[{\"disk\": \"d\", \"kind\": 0, \"files\": [{\"path\": \"/a\", \"format\": \"raw\"}]}]" },
-    { "moves", "[{\"disk\": \"d\", \"kind\": 9, \"files\": [{\"path\": \"/a\", \"format\": \"raw\"},"
+    { "moves", "[{\"disk\": \"d\", \"kind\": 0,"
+               " \"files\": [{\"path\": \"/a\", \"format\": \"raw\"}]}]" },
+    { "moves", "[{\"disk\": \"d\", \"kind\": 9,"
+               " \"files\": [{\"path\": \"/a\", \"format\": \"raw\"},"
                " {\"path\": \"/b\", \"format\": \"raw\"}]}]" },
     { "moves", "[{\"disk\": \"d\", \"kind\": 0, \"files\": [{\"path\": \"/a\"}, {\"path\": 5}]}]" },
     { "remove", "{}" },

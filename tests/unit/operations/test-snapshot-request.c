@@ -29,7 +29,8 @@ static void
 test_everything (void)
 {
   g_autoptr (SnapshotRequest) request = model_request (
-      "{\"name\": \"Grüße\", \"disks\": [\"a\", \"b\"], \"quiesce\": \"require\", \"image\": \"none\","
+      "{\"name\": \"Grüße\", \"disks\": [\"a\", \"b\"], \"quiesce\": \"require\","
+      " \"image\": \"none\","
       " \"parents\": \"ignore\", \"metadata\": {\"k\": \"v\"}, \"allow_format_change\": true,"
       " \"end_jobs\": true, \"keep\": true, \"max_chain_length\": 0,"
       " \"overlay_folder\": \"/o\", \"image_ref\": {\"a\": \"" UUID_A "\"}}");
@@ -166,7 +167,8 @@ static void
 test_image_everything (void)
 {
   g_autoptr (SnapshotRequest) request = model_try_image_request (
-      "{\"disks\": \"all\", \"format\": \"raw\", \"deadline\": 7, \"on_deadline\": \"leave\"}", NULL);
+      "{\"disks\": \"all\", \"format\": \"raw\", \"deadline\": 7, \"on_deadline\": \"leave\"}",
+      NULL);
 
   g_assert_nonnull (request);
   g_assert_null (request->disks);

@@ -14,7 +14,8 @@
 #define CHILD(child, name) "{\"child\":\"" child "\",\"node-name\":\"" name "\"}"
 #define FILE_NODE(name) NODE (name, "file", "")
 
-/* disk: a device on our overlay; left: a branch of ours on theirs; one of theirs that nobody uses. */
+/* disk: a device on our overlay; left: a branch of ours on theirs; one of theirs that nobody
+ * uses. */
 static const char *const nodes =
   "[" NODE ("qsnap-low", "qcow2", CHILD ("file", "qsnap-low-file")) ","
   FILE_NODE ("qsnap-low-file") ","

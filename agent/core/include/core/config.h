@@ -36,8 +36,8 @@ typedef struct
   char      *storage_daemon;    /* [daemon] storage-daemon: the program that reads frozen chains */
   char      *log_level;         /* [daemon] log: error, warning, info or debug */
   char     **scan_folders;      /* [daemon] scan-folders: where others' images may stand on ours */
-  guint64    reserve;           /* [daemon] reserve: bytes that stay free on each file system; 0: room
-                                 * is not looked at */
+  guint64    reserve;           /* [daemon] reserve: bytes that stay free on each file system; 0:
+                                 * room is not looked at */
   guint      wait_for_room_s;   /* [daemon] wait-for-room: then what waits for room is cancelled */
 
   char      *socket;            /* [rest] socket */

@@ -59,7 +59,8 @@ GPtrArray   *engine_list       (Engine *self, const char *guest);
 /* Asks for the end; the operation runs its cleaning steps. AGENT_ERROR_CONFLICT when it is over. */
 gboolean     engine_cancel     (Engine *self, Operation *operation, GError **error)
                                 G_GNUC_WARN_UNUSED_RESULT;
-/* Writes the plan of a running operation to the journal as it is then, between its steps' writes. */
+/* Writes the plan of a running operation to the journal as it is then, between the writes of its
+ * steps. */
 void         engine_save_plan_async  (Engine *self, Operation *operation,
                                       GAsyncReadyCallback callback, gpointer user_data);
 gboolean     engine_save_plan_finish (Engine *self, GAsyncResult *result,

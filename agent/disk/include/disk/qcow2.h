@@ -34,9 +34,9 @@ Qcow2Header *qcow2_header_parse (GBytes *head, GError **error) G_GNUC_WARN_UNUSE
 Qcow2Header *qcow2_header_read  (int fd, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* A whole new image file, empty, version 3, 64 KiB clusters, no extended L2, over @backing_name (as
- * it shall stand in the header, relative to the image's folder or absolute; NULL: over nothing). @virtual_size: bytes,
- * a multiple of 512. Its bytes are metadata only: the cost follows the table of @virtual_size, 8
- * bytes for each 512 MiB. */
+ * it shall stand in the header, relative to the image's folder or absolute; NULL: over nothing).
+ * @virtual_size: bytes, a multiple of 512. Its bytes are metadata only: the cost follows the table
+ * of @virtual_size, 8 bytes for each 512 MiB. */
 GBytes      *qcow2_empty_overlay (guint64 virtual_size, const char *backing_name,
                                   const char *backing_format, GError **error)
                                   G_GNUC_WARN_UNUSED_RESULT;

@@ -4,6 +4,7 @@
 #include <gio/gio.h>
 #include <image/info.h>
 #include <image/source.h>
+#include <image/user.h>
 
 G_BEGIN_DECLS
 
@@ -17,18 +18,6 @@ G_DECLARE_INTERFACE (ImageStore, image_store, AGENT, IMAGE_STORE, GObject)
 
 /* Called in the thread of the main loop, a few times a second at most. */
 typedef void (*ImageProgress) (gint64 done, gint64 total, gpointer user_data);
-
-/* Whom the store's identity service knows by a token. Plain data. */
-typedef struct
-{
-  char     *user_id;
-  char     *project_id;
-  char    **roles;              /* names */
-  gboolean  is_ours;            /* of the project that our images go to */
-} ImageUser;
-
-void       image_user_free (ImageUser *self);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (ImageUser, image_user_free)
 
 struct _ImageStoreInterface
 {
@@ -66,8 +55,8 @@ ImageInfo   *image_store_upload_finish (ImageStore *self, GAsyncResult *result,
                                         GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Writes all bytes of an active image to @fd, a new file that stays open until then. Success: it
- * has the size and the hashes of @info, and is on the disk. AGENT_ERROR_CONFLICT when the image is not
- * (any more) what @info says. */
+ * has the size and the hashes of @info, and is on the disk. AGENT_ERROR_CONFLICT when the image is
+ * not (any more) what @info says. */
 void         image_store_download_async  (ImageStore *self, const ImageInfo *info, int fd,
                                         ImageProgress progress, gpointer progress_data,
                                         GCancellable *cancellable, GAsyncReadyCallback callback,
@@ -101,25 +90,5 @@ void         image_store_identify_async  (ImageStore *self, const char *token,
                                         gpointer user_data);
 ImageUser   *image_store_identify_finish (ImageStore *self, GAsyncResult *result,
                                         GError **error) G_GNUC_WARN_UNUSED_RESULT;
-
-/* The store that the configuration names. */
-ImageStore  *folder_store_new          (const char *folder, guint transfers, GError **error)
-                                        G_GNUC_WARN_UNUSED_RESULT;
-
-/* Where Glance is, and who we are to it: an address with or without a token, or a cloud. */
-typedef struct
-{
-  const char *url;              /* (nullable) with @cloud: what the catalogue says */
-  const char *token_file;       /* (nullable): nobody asks who we are */
-  const char *cloud;            /* (nullable): an entry of clouds.yaml */
-  const char *clouds_file;      /* (nullable): that of OpenStack's own tools */
-  const char *ca_file;          /* (nullable): that of the cloud, or the system's */
-  guint       timeout_s;        /* without a byte, or an answer */
-  guint       deadline_s;       /* of a transfer, with all its attempts */
-  guint       transfers;
-} GlanceStoreSettings;
-
-ImageStore  *glance_store_new          (const GlanceStoreSettings *settings, GError **error)
-                                        G_GNUC_WARN_UNUSED_RESULT;
 
 G_END_DECLS

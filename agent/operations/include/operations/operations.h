@@ -46,9 +46,9 @@ void           operations_image_async     (Operations *self, Guest *guest, JsonO
 Operation     *operations_image_finish    (Operations *self, GAsyncResult *result,
                                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* Asks for what @kind names: "commit", "stream", "mirror" (each with its "disk"), "delete", "revert"
- * (with "point"), "shorten", "restore". With "dry_run" nothing is done: the answer is the plan.
- * Returns the operation, running; or NULL with @plan, for a dry run. */
+/* Asks for what @kind names: "commit", "stream", "mirror" (each with its "disk"), "delete",
+ * "revert" (with "point"), "shorten", "restore". With "dry_run" nothing is done: the answer is the
+ * plan. Returns the operation, running; or NULL with @plan, for a dry run. */
 void           operations_request_async   (Operations *self, Guest *guest, const char *kind,
                                            JsonObject *request, const char *idempotency_key,
                                            GCancellable *cancellable,
@@ -63,8 +63,8 @@ void           operations_control_async   (Operations *self, Operation *operatio
 gboolean       operations_control_finish  (Operations *self, GAsyncResult *result,
                                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* Returns when the images of a snapshot or full image have their records in the store: the id of the
- * first disk's. An operation that ends before that gives its error. */
+/* Returns when the images of a snapshot or full image have their records in the store: the id of
+ * the first disk's. An operation that ends before that gives its error. */
 void           operations_await_image_async  (Operations *self, Operation *operation,
                                            GCancellable *cancellable,
                                            GAsyncReadyCallback callback, gpointer user_data);
