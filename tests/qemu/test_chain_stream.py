@@ -36,7 +36,7 @@ def stream(s, into, base):
         assert os.path.exists(path) == (path in needed), f'{path} is needed: {path in needed}'
 
 
-WALKS = [((4, 2), (1, None), (2, 0)), ((2, None), (2, None)), ((4, None),), ((3, 1), (3, 0), (2, None)),
+WALKS = [((4, 2), (1, None), (2, 0)), ((2, None), (2, None)), ((4, None),), ((3, 1), (3, 0), (1, None)),
          ((4, 0), (1, None)), ((3, None), (1, None)), ((2, 0), (3, 1)), ((1, None), (3, 0))]
 
 
