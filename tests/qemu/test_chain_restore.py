@@ -139,8 +139,8 @@ def test_the_daemon_dies_in_the_download(qemu, chains, tmp_path):
         s.daemon.kill()
         s.daemon.start()
         assert s.daemon.finished(operation)['state'] == 'succeeded'
-        s.at(kept, mark)
         s.keep_new()
+        s.at(kept, mark)
         s.judge()
 
 
