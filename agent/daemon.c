@@ -17,7 +17,6 @@
 #include <rest/server.h>
 
 #include <glib-unix.h>
-#include <glib/gstdio.h>
 
 #include <errno.h>
 #include <signal.h>

@@ -3,8 +3,6 @@
 /* Knows when the bytes of an image are here: all of them, and with the hashes of its record. What
  * was cut off begins anew; what is wrong is an error. */
 
-#include <string.h>
-
 #include "error-private.h"
 #include "images-private.h"
 #include "retry.h"

@@ -5,8 +5,6 @@
 
 #include <glance/keystone.h>
 
-#include <string.h>
-
 #include "error-private.h"
 #include "keystone-client.h"
 #include "keystone-session.h"

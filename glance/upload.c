@@ -4,8 +4,6 @@
  * wrong, the image's status decides whether the bytes are there (active), may be sent again
  * (queued), or the image is lost (all others). */
 
-#include <string.h>
-
 #include "error-private.h"
 #include "images-private.h"
 #include "retry.h"

@@ -8,8 +8,6 @@
 
 #include "client-private.h"
 
-#include <string.h>
-
 #include <qmp/error.h>
 
 #include "listener-list.h"

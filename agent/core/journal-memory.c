@@ -7,8 +7,6 @@
 #include "journal-private.h"
 #include "journal-tables.h"
 
-#include <core/error.h>
-
 /**
  * journal_new_in_memory:
  * @path: (nullable): for messages

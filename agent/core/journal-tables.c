@@ -6,8 +6,6 @@
 
 #include "journal-private.h"
 
-#include <core/error.h>
-
 #define JSON(column, type) \
   "CASE WHEN json_valid(" column ") THEN json_type(" column ") = '" type "' ELSE 0 END"
 #define OBJECT(column) JSON (column, "object")

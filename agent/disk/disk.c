@@ -4,8 +4,6 @@
 
 #include "disk-private.h"
 
-#include <core/error.h>
-
 #include <disk/names.h>
 
 #include <stdlib.h>

@@ -5,8 +5,6 @@
 
 #include "files-private.h"
 
-#include <core/error.h>
-
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>

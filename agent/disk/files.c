@@ -232,6 +232,20 @@ file_facts_are (const FileFacts *self,
 }
 
 /**
+ * file_facts_agree:
+ * @self: which file some path names
+ * @other: which file another path, or the same at another time, names
+ *
+ * Returns: whether it is the same file
+ */
+gboolean
+file_facts_agree (const FileFacts *self,
+                  const FileFacts *other)
+{
+  return self->dev == other->dev && self->ino == other->ino;
+}
+
+/**
  * files_look:
  * @path: an absolute path; symbolic links are followed
  * @facts: (out caller-allocates): untouched when %FALSE

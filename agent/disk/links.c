@@ -247,10 +247,7 @@ static gboolean
 equal_inode (gconstpointer a,
              gconstpointer b)
 {
-  const FileFacts *one = a;
-  const FileFacts *other = b;
-
-  return one->dev == other->dev && one->ino == other->ino;
+  return file_facts_agree (a, b);
 }
 
 /* @path names a file that is listed already. */

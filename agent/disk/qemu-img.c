@@ -6,8 +6,6 @@
 
 #include <disk/qemu-img.h>
 
-#include <string.h>
-
 #define MAX_FIELD 32u                           /* of "    (12.34/100%)\r" */
 
 typedef struct

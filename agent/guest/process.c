@@ -4,7 +4,6 @@
 
 #include "process.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* Fields of /proc/PID/stat, counted from the one behind the command's name: see proc(5). */

@@ -4,7 +4,6 @@
 
 #include "flat-nbd.h"
 
-#include <errno.h>
 #include <libnbd.h>
 
 #include <core/error.h>
@@ -19,7 +18,7 @@
 struct _FlatNbd
 {
   struct nbd_handle *handle;
-  guint64            size;
+  guint64            size;      /* bytes, whole sectors */
 };
 
 /**
@@ -176,18 +175,6 @@ flat_nbd_connect (const char  *socket,
     return NULL;
 
   return g_steal_pointer (&self);
-}
-
-/**
- * flat_nbd_get_size:
- * @self: a connection
- *
- * Returns: the size of the disk, in bytes: whole sectors
- */
-guint64
-flat_nbd_get_size (FlatNbd *self)
-{
-  return self->size;
 }
 
 /* --- what is data --- */

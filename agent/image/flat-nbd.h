@@ -20,7 +20,6 @@ FlatNbd *flat_nbd_connect    (const char *socket, const char *name,
 void     flat_nbd_free       (FlatNbd *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (FlatNbd, flat_nbd_free)
 
-guint64  flat_nbd_get_size   (FlatNbd *self);           /* bytes, whole sectors */
 FlatMap *flat_nbd_read_map   (FlatNbd *self, GCancellable *cancellable,
                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
 

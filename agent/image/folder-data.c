@@ -10,7 +10,6 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include <core/error.h>
 #include <glance/pipe.h>
 
 #include "body.h"

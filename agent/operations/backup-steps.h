@@ -46,12 +46,8 @@ gboolean backup_requires_quiesce (gpointer job);
 gboolean backup_uploads          (gpointer job);
 gboolean backup_uploads_full     (gpointer job);
 
-/* What a finished step was: its task is given back. */
-void     backup_step_done        (GTask *step);
-void     backup_step_failed      (GTask *step, GError *error);
-
 /* The overlay of a disk is on top now. */
-void backup_note_overlay (Backup *job, guint index);
+void     backup_note_overlay     (Backup *job, guint index);
 
 /* Pure: what becomes of a backup that a death of ours has cut off. */
 Recovery quick_backup_decide (gpointer job, const char *last_step, gboolean ended);

@@ -86,6 +86,10 @@ Peer     backup_get_peer         (const Backup *self);
 gboolean backup_guest_is_gone    (Backup *job);
 gboolean backup_is_same_process  (Backup *job);
 
+/* What a finished step was: its task is given back. */
+void     backup_step_done        (GTask *step);
+void     backup_step_failed      (GTask *step, GError *error);
+
 /* The link to the QEMU process that the plan was made for; AGENT_ERROR_UNAVAILABLE when another
  * one, or none, is there by now. (transfer none) */
 QmpClient *backup_client (Backup *job, GError **error) G_GNUC_WARN_UNUSED_RESULT;

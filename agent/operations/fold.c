@@ -9,6 +9,7 @@
 #include <core/error.h>
 
 #include "image-records.h"
+#include "pivot-steps.h"
 
 /**
  * fold_is_due:

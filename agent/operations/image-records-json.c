@@ -5,7 +5,6 @@
 #include "image-records.h"
 
 #include <core/error.h>
-#include <string.h>
 
 #include "document.h"
 

@@ -283,3 +283,40 @@ inspect_finish (GAsyncResult *result, GError **error)
 {
   return g_task_propagate_pointer (G_TASK (result), error);
 }
+
+/**
+ * inspection_check:
+ * @self: how the guest's disks stand
+ * @expected: what a plan took one of them for
+ * @error: return location: AGENT_ERROR_CONFLICT
+ *
+ * Somebody else may have resized a disk, or begun to move the guest away, since the plan was made.
+ *
+ * Returns: whether all is as it was
+ */
+gboolean
+inspection_check (const Inspection *self, const ExpectedDisk *expected, GError **error)
+{
+  if (self->migrating)
+    {
+      agent_set_error (error, AGENT_ERROR_CONFLICT, "wait until the migration has ended",
+                       "the guest is being migrated");
+      return FALSE;
+    }
+  for (guint i = 0; i < self->disks->len; i++)
+    {
+      Disk *disk = g_ptr_array_index (self->disks, i);
+      const Layer *active = disk_get_active (disk);
+
+      if (active != NULL && active->known
+          && g_strcmp0 (active->node, expected->active_node) == 0
+          && (expected->root_node == NULL || g_strcmp0 (disk->root, expected->root_node) == 0)
+          && file_facts_are (&active->facts, expected->dev, expected->ino)
+          && active->virtual_size == expected->virtual_size)
+        return TRUE;
+    }
+  agent_set_error (error, AGENT_ERROR_CONFLICT, "try again",
+                   "disk %s is not any more what it was when this was planned: it has another "
+                   "active layer or another size", expected->disk);
+  return FALSE;
+}

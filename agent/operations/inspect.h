@@ -24,4 +24,19 @@ void        inspect_async     (Guest *guest, GCancellable *cancellable,
                                GAsyncReadyCallback callback, gpointer user_data);
 Inspection *inspect_finish    (GAsyncResult *result, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* What a plan took a disk for. */
+typedef struct
+{
+  const char *disk;
+  const char *root_node;        /* (nullable): whatever is above the active node */
+  const char *active_node;
+  gint64      dev;              /* of the active layer's file */
+  gint64      ino;
+  gint64      virtual_size;     /* bytes */
+} ExpectedDisk;
+
+/* Nobody moves the guest away, and it has the disk still. AGENT_ERROR_CONFLICT. Pure. */
+gboolean    inspection_check  (const Inspection *self, const ExpectedDisk *expected,
+                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 G_END_DECLS

@@ -4,8 +4,6 @@
 
 #include "known-disks.h"
 
-#include <core/error.h>
-
 #include "strays.h"
 
 typedef struct

@@ -4,8 +4,6 @@
 
 #include "known-disks.h"
 
-#include <core/error.h>
-
 #include "fields.h"
 
 static void
@@ -360,8 +358,7 @@ leads_to (const char *path, const Layer *layer)
   FileFacts facts = { 0 };
 
   return !layer->facts.block_device && !g_file_test (path, G_FILE_TEST_IS_SYMLINK)
-         && files_look (path, &facts, NULL) && facts.dev == layer->facts.dev
-         && facts.ino == layer->facts.ino;
+         && files_look (path, &facts, NULL) && file_facts_agree (&facts, &layer->facts);
 }
 
 /**

@@ -5,6 +5,7 @@
  * it can be begun again at any moment. */
 
 #include "pivot-private.h"
+#include "pivot-steps.h"
 
 #include <core/error.h>
 #include <string.h>

@@ -5,6 +5,7 @@
  * published name is moved, and only then the job is let go on. */
 
 #include "pivot-private.h"
+#include "pivot-steps.h"
 
 #include <core/error.h>
 

@@ -4,6 +4,7 @@
  * go on, and its writes are not limited any more. */
 
 #include "pivot-private.h"
+#include "pivot-steps.h"
 
 #include "guest-errors.h"
 #include "reply.h"

@@ -4,7 +4,6 @@
 
 #include "backup-steps.h"
 
-#include <core/error.h>
 #include <string.h>
 
 #include "guest-errors.h"

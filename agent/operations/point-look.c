@@ -5,28 +5,20 @@
 
 #include "backup-steps.h"
 
-#include <core/error.h>
-
 #include "inspect.h"
 
 static gboolean
-check_disk (const DiskPlan *plan, GPtrArray *disks, GError **error)
+check_disk (const Inspection *inspection, const DiskPlan *plan, GError **error)
 {
-  for (guint i = 0; i < disks->len; i++)
-    {
-      Disk *disk = g_ptr_array_index (disks, i);
-      Layer *active = disk_get_active (disk);
+  const ExpectedDisk expected = {
+    .disk = plan->disk,
+    .active_node = plan->active_node,
+    .dev = plan->layer_dev,
+    .ino = plan->layer_ino,
+    .virtual_size = plan->virtual_size,
+  };
 
-      if (active == NULL || !active->known || g_strcmp0 (active->node, plan->active_node) != 0)
-        continue;
-      if (file_facts_are (&active->facts, plan->layer_dev, plan->layer_ino)
-          && active->virtual_size == plan->virtual_size)
-        return TRUE;
-    }
-  agent_set_error (error, AGENT_ERROR_CONFLICT, "try again",
-                   "disk %s is not any more what it was when the point was planned: it has another "
-                   "active layer or another size", plan->disk);
-  return FALSE;
+  return inspection_check (inspection, &expected, error);
 }
 
 static void
@@ -38,11 +30,8 @@ on_inspected (GObject *source, GAsyncResult *result, gpointer user_data)
   GError *error = NULL;
 
   inspection = inspect_finish (result, &error);
-  if (inspection != NULL && inspection->migrating)
-    error = agent_error_new (AGENT_ERROR_CONFLICT, "wait until the migration has ended",
-                             "the guest is being migrated");
   for (guint i = 0; inspection != NULL && error == NULL && i < job->disks->len; i++)
-    if (!check_disk (g_ptr_array_index (job->disks, i), inspection->disks, &error))
+    if (!check_disk (inspection, g_ptr_array_index (job->disks, i), &error))
       break;
   if (error == NULL)
     backup_step_done (step);

@@ -148,7 +148,7 @@ names_are_right (Backup *job, GError **error)
           || (job->point != POINT_UNKNOWN && !job->facts[i].overlay_in_chain))
         continue;
       if (!files_look (disk->published, &facts, error) || job->point == POINT_UNKNOWN
-          || facts.ino != (guint64) disk->overlay_ino || facts.dev != (guint64) disk->overlay_dev)
+          || !file_facts_are (&facts, disk->overlay_dev, disk->overlay_ino))
         {
           g_clear_error (error);
           agent_set_error (error, AGENT_ERROR_INTERNAL,

@@ -7,8 +7,6 @@
 
 #include "backup-steps.h"
 
-#include <core/error.h>
-
 #include "guest-errors.h"
 #include "node-batch.h"
 

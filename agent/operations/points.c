@@ -407,7 +407,7 @@ point_disk_meet (PointDisk *self, const char *path, const FileFacts *facts)
 {
   if (point_disk_is_in (self, path, facts))
     self->dev = facts->dev;
-  else if (self->dev == facts->dev && self->ino == facts->ino)
+  else if (file_facts_are (facts, (gint64) self->dev, (gint64) self->ino))
     self->ino = 0;
 }
 
@@ -459,7 +459,8 @@ renumber (Journal *journal, const char *guest, guint64 dev, guint64 ino, GError 
       const Stale *row = g_ptr_array_index (rows, i);
       FileFacts facts = { 0 };
 
-      if (!files_look (row->path, &facts, NULL) || facts.dev != dev || facts.ino != ino)
+      if (!files_look (row->path, &facts, NULL)
+          || !file_facts_are (&facts, (gint64) dev, (gint64) ino))
         continue;
       if (!journal_write (journal, error,
                           "UPDATE point_disks SET dev = ? WHERE point = ? AND disk = ?", "iss",

@@ -5,8 +5,6 @@
 
 #include "rebuild-parts.h"
 
-#include <core/error.h>
-
 #include "chain/look-offline.h"
 
 static void

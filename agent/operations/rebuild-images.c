@@ -5,7 +5,6 @@
 
 #include "rebuild-parts.h"
 
-#include <core/error.h>
 #include <image/source.h>
 
 #include "document.h"
@@ -215,7 +214,7 @@ holds (const ImageInfo *image, const Layer *layer, gboolean has_backing)
   sum = sum_up (source);
   return sum != NULL && g_ascii_strcasecmp (sum, image->sha512) == 0
          && files_look (layer->path, &after, NULL) && after.mtime_ns == layer->facts.mtime_ns
-         && file_facts_are (&after, (gint64) layer->facts.dev, (gint64) layer->facts.ino);
+         && file_facts_agree (&after, &layer->facts);
 }
 
 /* @below: ids of the images that hold the layer below; NULL: there is none */

@@ -67,9 +67,7 @@ gboolean      rebuild_points_find   (Rebuild *self, RebuildGuest *guest,
 void          rebuild_points_tell   (JsonArray *list, const char *id, const char *name,
                                      const char *disk, const char *layer, const char *by,
                                      const char *reason);
-/* Of the layer at @index of a disk and all below it, as FileFacts; FALSE: one cannot be looked at.
- * */
-gboolean      rebuild_layer_files   (Disk *disk, guint index, GArray *files);
+/* Of that layer of a disk and all below it, as FileFacts; FALSE: one cannot be looked at. */
 gboolean      rebuild_files_from    (Disk *disk, gint64 dev, gint64 ino, GArray *files);
 
 /* rebuild-images.c: records that the store does not confirm go; layers that are the store's images

@@ -5,7 +5,6 @@
 
 #include "rebuild-parts.h"
 
-#include <core/error.h>
 #include <disk/links.h>
 #include <disk/names.h>
 #include <time.h>
@@ -76,16 +75,9 @@ rebuild_points_tell (JsonArray *list, const char *id, const char *name, const ch
 
 /* --- where a point lives --- */
 
-/**
- * rebuild_layer_files:
- * @disk: a disk
- * @index: of a layer, from the top
- * @files: (element-type FileFacts): appended to
- *
- * Returns: whether each of the files from that layer to the base is known
- */
-gboolean
-rebuild_layer_files (Disk *disk, guint index, GArray *files)
+/* Appends FileFacts. FALSE: not each of the files from that layer to the base is known. */
+static gboolean
+add_files (Disk *disk, guint index, GArray *files)
 {
   for (guint i = index; i < disk->layers->len; i++)
     {
@@ -115,7 +107,7 @@ rebuild_files_from (Disk *disk, gint64 dev, gint64 ino, GArray *files)
       const Layer *layer = g_ptr_array_index (disk->layers, i);
 
       if (layer->known && file_facts_are (&layer->facts, dev, ino))
-        return rebuild_layer_files (disk, i, files);
+        return add_files (disk, i, files);
     }
   return FALSE;
 }
@@ -131,8 +123,7 @@ is_written_to (const Rebuild *self, const FileFacts *facts)
         {
           const Layer *active = disk_get_active (g_ptr_array_index (guest->disks, j));
 
-          if (active != NULL && active->known && active->facts.dev == facts->dev
-              && active->facts.ino == facts->ino)
+          if (active != NULL && active->known && file_facts_agree (&active->facts, facts))
             return TRUE;
         }
     }
@@ -185,7 +176,7 @@ collect_files (const Rebuild *self, const RebuildGuest *guest, const PointDisk *
             continue;
           if (j == 0 || is_written_to (self, &layer->facts))
             return "a guest writes to its layer";
-          return rebuild_layer_files (disk, j, files) ? NULL
+          return add_files (disk, j, files) ? NULL
                                                       : "what it stands on cannot be looked at";
         }
     }
@@ -422,7 +413,7 @@ find_in_disk (Rebuild *self, RebuildGuest *guest, GPtrArray *points, Disk *disk,
 
       if (!above->known || !is_layer_of (disk, layer) || is_lost (guest, layer->path)
           || points_find_in (points, layer->path, &layer->facts) != NULL
-          || is_written_to (self, &layer->facts) || !rebuild_layer_files (disk, i, files)
+          || is_written_to (self, &layer->facts) || !add_files (disk, i, files)
           || rebuild_judge_layer (&above->facts, files, get_boot_us ()) != NULL)
         continue;
       if (!add_found (self, guest, disk, layer, ++*number, error))

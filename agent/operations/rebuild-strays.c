@@ -5,7 +5,6 @@
 
 #include "rebuild-parts.h"
 
-#include <core/error.h>
 #include <disk/names.h>
 #include <string.h>
 
@@ -169,7 +168,7 @@ is_moved (Disk *disk)
   return active != NULL && active->known && active->path != NULL
          && names_split_layer (active->path, &published, &number)
          && files_look (published, &facts, NULL)
-         && !file_facts_are (&facts, (gint64) active->facts.dev, (gint64) active->facts.ino);
+         && !file_facts_agree (&facts, &active->facts);
 }
 
 static void

@@ -6,7 +6,6 @@
 
 #include "room.h"
 
-#include <core/error.h>
 #include <disk/space.h>
 
 #include "control.h"

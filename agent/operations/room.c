@@ -4,7 +4,6 @@
 
 #include "room.h"
 
-#include <core/error.h>
 #include <disk/space.h>
 
 #define ROOM         "room"

@@ -7,7 +7,6 @@
 
 #include <core/error.h>
 #include <disk/names.h>
-#include <string.h>
 
 #include "guest-errors.h"
 #include "image-properties.h"

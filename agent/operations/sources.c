@@ -5,8 +5,6 @@
 
 #include "backup-steps.h"
 
-#include <core/error.h>
-
 typedef struct
 {
   Backup *job;

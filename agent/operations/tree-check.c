@@ -298,7 +298,7 @@ is_in_a_chain (const ChainLook *look, const FileFacts *facts, gboolean *active)
         {
           const Layer *layer = g_ptr_array_index (disk->layers, j);
 
-          if (!layer->known || layer->facts.dev != facts->dev || layer->facts.ino != facts->ino)
+          if (!layer->known || !file_facts_agree (&layer->facts, facts))
             continue;
           found = TRUE;
           *active = *active || j == 0;

@@ -28,7 +28,7 @@ find_file (GPtrArray *files, guint64 dev, guint64 ino)
     {
       TreeFile *file = g_ptr_array_index (files, i);
 
-      if (file->known && file->facts.dev == dev && file->facts.ino == ino)
+      if (file->known && file_facts_are (&file->facts, (gint64) dev, (gint64) ino))
         return file;
     }
   return NULL;
@@ -201,7 +201,7 @@ users_of (const ChainLook *look, const TreeFile *file)
     {
       const LayerUser *user = g_ptr_array_index (look->users, i);
 
-      if (user->dev == file->facts.dev && user->ino == file->facts.ino)
+      if (file_facts_are (&file->facts, (gint64) user->dev, (gint64) user->ino))
         json_array_add_string_element (list, user->who);
     }
   return list;

@@ -8,7 +8,6 @@
 #include "backup-steps.h"
 
 #include <core/error.h>
-#include <string.h>
 
 #include "image-properties.h"
 #include "image-records.h"

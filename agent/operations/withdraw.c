@@ -6,7 +6,6 @@
 
 #include "backup-steps.h"
 
-#include <core/error.h>
 #include <disk/qcow2.h>
 
 #include "guest-errors.h"
@@ -68,7 +67,7 @@ unpublish (const DiskPlan *disk, const FileFacts *overlay, gboolean *moved, GErr
   FileFacts published = { 0 };
 
   *moved = files_look (disk->published, &published, &problem)
-           && file_facts_are (&published, (gint64) overlay->dev, (gint64) overlay->ino);
+           && file_facts_agree (&published, overlay);
   if (problem != NULL)
     {
       g_propagate_error (error, g_steal_pointer (&problem));

@@ -95,22 +95,13 @@ steps_to_events (JsonObject *operation,
   return events;
 }
 
-/**
- * nova_instance_action_to_json:
- * @operation: an operation
- * @server: the id of its server
- * @project: (nullable): whose server it is
- * @with_events: whether its steps are told
- * @minor: the version 2.N that is spoken
- *
- * Returns: (transfer full): what is told of it
- */
-JsonObject *
-nova_instance_action_to_json (Operation  *operation,
-                              const char *server,
-                              const char *project,
-                              gboolean    with_events,
-                              guint       minor)
+/* @minor: the version 2.N that is spoken. */
+static JsonObject *
+action_to_json (Operation  *operation,
+                const char *server,
+                const char *project,
+                gboolean    with_events,
+                guint       minor)
 {
   g_autoptr (JsonNode) node = operation_to_json (operation);
   JsonObject *known = json_node_get_object (node);
@@ -164,9 +155,8 @@ nova_actions_list (Request *request)
                       guest_get_id (guest));
   for (guint i = 0; i < list->len; i++)
     json_array_add_object_element (actions,
-                                   nova_instance_action_to_json (g_ptr_array_index (list, i),
-                                                                 server, view.project, FALSE,
-                                                                 view.minor));
+                                   action_to_json (g_ptr_array_index (list, i), server,
+                                                   view.project, FALSE, view.minor));
   request_answer (request, SOUP_STATUS_OK,
                   answer_wrap ("instanceActions",
                                json_node_init_array (json_node_alloc (), actions)));
@@ -204,7 +194,7 @@ nova_action_show (Request *request)
     }
 
   nova_request_get_view (request, &view);
-  action = nova_instance_action_to_json (operation, server, view.project, TRUE, view.minor);
+  action = action_to_json (operation, server, view.project, TRUE, view.minor);
   request_answer (request, SOUP_STATUS_OK,
                   answer_wrap ("instanceAction",
                                json_node_init_object (json_node_alloc (), action)));

@@ -5,7 +5,7 @@
 
 #include <core/error.h>
 #include <glib-unix.h>
-#include <image/store.h>
+#include <image/stores.h>
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>

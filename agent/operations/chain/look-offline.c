@@ -55,7 +55,7 @@ has_layer (Disk *disk, const FileFacts *facts)
     {
       const Layer *layer = g_ptr_array_index (disk->layers, i);
 
-      if (layer->facts.dev == facts->dev && layer->facts.ino == facts->ino)
+      if (file_facts_agree (&layer->facts, facts))
         return TRUE;
     }
   return FALSE;
@@ -73,7 +73,7 @@ find_name_for_life (const KnownDisk *known, const FileFacts *facts, GError **err
 
   if (facts->block_device)
     return g_strdup (published);
-  if (files_look (known->path, &seen, NULL) && seen.dev == facts->dev && seen.ino == facts->ino
+  if (files_look (known->path, &seen, NULL) && file_facts_agree (&seen, facts)
       && strcmp (known->path, published) != 0)
     return g_strdup (known->path);
   entries = names_list (published, error);

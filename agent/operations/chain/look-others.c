@@ -4,8 +4,6 @@
 
 #include "look-others.h"
 
-#include <core/error.h>
-
 #include "../known-disks.h"
 
 #define ANSWER_S 3u

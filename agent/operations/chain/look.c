@@ -261,7 +261,7 @@ chain_look_user_of (const ChainLook *self, Disk *disk, const Layer *layer)
     {
       const LayerUser *user = g_ptr_array_index (self->users, i);
 
-      if (user->dev == layer->facts.dev && user->ino == layer->facts.ino)
+      if (file_facts_are (&layer->facts, (gint64) user->dev, (gint64) user->ino))
         return g_strdup (user->who);
     }
   return find_image_on (self, disk, layer);

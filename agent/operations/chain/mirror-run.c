@@ -7,6 +7,7 @@
 
 #include <core/error.h>
 
+#include "../pivot-steps.h"
 #include "../told.h"
 
 static void

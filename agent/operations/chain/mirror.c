@@ -135,8 +135,7 @@ user_of (const ChainLook *look, const FileFacts *target)
         {
           const Layer *layer = g_ptr_array_index (disk->layers, j);
 
-          if (layer->known
-              && file_facts_are (target, (gint64) layer->facts.dev, (gint64) layer->facts.ino))
+          if (layer->known && file_facts_agree (target, &layer->facts))
             return g_strdup_printf ("disk %s of this guest", disk->name);
         }
     }

@@ -31,6 +31,7 @@ typedef struct
   char      *id;                /* of its job */
   MoveWatch *watch;             /* (nullable) */
   gboolean   tried;             /* a job was begun, or found */
+  gboolean   again;             /* it was begun once more, see has_header() */
   char      *words;             /* (nullable): of the job's failure */
   char      *into_node;         /* (nullable): what QEMU calls the file that takes the data, if that
                                  * is a name that it has made up */
@@ -371,6 +372,44 @@ error_of_job (MoveRun *self)
 }
 
 static void
+has_header_in_thread (GTask *task, gpointer source, gpointer task_data, GCancellable *cancellable)
+{
+  MoveStand stand;
+
+  g_task_return_boolean (task, move_stand_on_disk (move_of (task_data), &stand, NULL)
+                               && stand == MOVE_MERGED);
+}
+
+static void
+on_header (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  GTask *task = user_data;
+  MoveRun *self = run_of (task);
+
+  if (!g_task_propagate_boolean (G_TASK (result), NULL))
+    {
+      fail (task, error_of_job (self));
+      return;
+    }
+  self->again = TRUE;
+  self->tried = FALSE;
+  g_clear_pointer (&self->words, g_free);
+  look (task);
+}
+
+/* Whether a stream's file stands on what it should while QEMU has it on what it stood on: somebody
+ * else has finished the job just before the file was opened again as it was (move-flush.c). Once
+ * more, then: there is nothing left to copy. */
+static void
+has_header (GTask *task)
+{
+  g_autoptr (GTask) looking = g_task_new (NULL, NULL, on_header, task);
+
+  g_task_set_task_data (looking, task, NULL);
+  g_task_run_in_thread (looking, has_header_in_thread);
+}
+
+static void
 judge (GTask *task, MoveStand stand, Disk *disk)
 {
   MoveRun *self = run_of (task);
@@ -383,6 +422,8 @@ judge (GTask *task, MoveStand stand, Disk *disk)
                                  move_of (task)->disk));
   else if (moves_job_is_over (self->job))
     fail (task, error_called_off ());
+  else if (self->tried && !self->again && move_of (task)->kind == MOVE_STREAM)
+    has_header (task);
   else if (self->tried)
     fail (task, error_of_job (self));
   else if (!peer_is_same (&self->job->pivots.peer))

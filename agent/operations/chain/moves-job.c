@@ -5,8 +5,6 @@
 
 #include "moves.h"
 
-#include <core/error.h>
-
 #include "../fields.h"
 
 MovesJob *

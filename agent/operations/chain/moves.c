@@ -5,6 +5,8 @@
 
 #include "moves.h"
 
+#include "../pivot-steps.h"
+
 #include <core/error.h>
 #include <string.h>
 

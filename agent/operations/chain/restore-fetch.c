@@ -6,7 +6,6 @@
 
 #include "restore-steps.h"
 
-#include <core/error.h>
 #include <disk/names.h>
 #include <disk/qemu-img.h>
 #include <disk/space.h>

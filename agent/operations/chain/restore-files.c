@@ -156,11 +156,10 @@ restore_keep_part (RestoreImage *image, GError **error)
         agent_set_error (error, AGENT_ERROR_CONFLICT, NULL, "%s is gone", part);
       return FALSE;
     }
-  if (!files_link (part, image->path, facts.dev, facts.ino, error)
-      || !files_remove (part, facts.dev, facts.ino, error))
-    return FALSE;
+  /* First: it may have its name, and what makes that durable fails. */
   know (image, &facts);
-  return TRUE;
+  return files_link (part, image->path, facts.dev, facts.ino, error)
+         && files_remove (part, facts.dev, facts.ino, error);
 }
 
 gboolean

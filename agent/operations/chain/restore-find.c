@@ -97,7 +97,7 @@ format_of (const ChainLook *look, const char *name, const FileFacts *facts)
         {
           const Layer *layer = g_ptr_array_index (disk->layers, j);
 
-          if (layer->known && layer->facts.dev == facts->dev && layer->facts.ino == facts->ino)
+          if (layer->known && file_facts_agree (&layer->facts, facts))
             return j > 0 && strcmp (disk->name, name) == 0 ? layer->format : NULL;
         }
     }
@@ -129,7 +129,7 @@ restore_find_proven (Operations *operations, const char *image_id, char **path, 
                                  image_id, &found, &recorded, error))
     return FALSE;
   if (found != NULL && files_look (found, facts, NULL) && !facts->block_device
-      && file_facts_are (facts, (gint64) recorded.dev, (gint64) recorded.ino)
+      && file_facts_agree (facts, &recorded)
       && facts->size == recorded.size && facts->mtime_ns == recorded.mtime_ns)
     *path = g_steal_pointer (&found);
   return TRUE;

@@ -4,8 +4,6 @@
 
 #include "restore.h"
 
-#include <core/error.h>
-
 #include "../fields.h"
 
 static const Field restore_fields[] = {

@@ -8,7 +8,6 @@
 #include "revert-plan.h"
 
 #include <core/error.h>
-#include <string.h>
 
 #include "../request-members.h"
 

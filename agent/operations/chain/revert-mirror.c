@@ -5,7 +5,6 @@
 
 #include "revert-steps.h"
 
-#include <core/error.h>
 #include <string.h>
 
 #include "../guest-errors.h"

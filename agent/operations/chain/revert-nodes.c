@@ -5,9 +5,6 @@
 
 #include "revert-steps.h"
 
-#include <core/error.h>
-#include <string.h>
-
 #include "../guest-errors.h"
 #include "../node-batch.h"
 #include "../told.h"
@@ -25,16 +22,10 @@ options_of (const RevertDisk *disk)
   };
 }
 
-/**
- * revert_add_nodes:
- * @batch: what will be sent
- * @disk: a disk whose files are there
- *
- * Opens the chain of the layer to go back to, as far as it is not open, the lowest first, and the
- * overlay on it, under nothing yet.
- */
-void
-revert_add_nodes (QmpBatch *batch, const RevertDisk *disk)
+/* Opens the chain of the layer to go back to, as far as it is not open, the lowest first, and the
+ * overlay on it, under nothing yet. */
+static void
+add_nodes (QmpBatch *batch, const RevertDisk *disk)
 {
   char *below = disk->base_node;
   DiskPlan overlay = options_of (disk);
@@ -63,7 +54,7 @@ revert_add_nodes (QmpBatch *batch, const RevertDisk *disk)
  * @batch: what will be sent
  * @disk: a disk
  *
- * Closes again what revert_add_nodes() has opened, as far as nobody uses it.
+ * Closes again what revert_open_nodes() has opened, as far as nobody uses it.
  */
 void
 revert_delete_nodes (QmpBatch *batch, const RevertDisk *disk)
@@ -106,7 +97,7 @@ revert_open_nodes (GTask *step, gpointer job)
       return;
     }
   for (guint i = 0; i < self->disks->len; i++)
-    revert_add_nodes (batch, g_ptr_array_index (self->disks, i));
+    add_nodes (batch, g_ptr_array_index (self->disks, i));
   /* Half a batch is worse than a whole one: a cancel waits for its end. */
   g_task_set_task_data (step, self, NULL);
   qmp_batch_run_async (batch, client, GUEST_COMMAND_DEADLINE_MS, NULL, on_opened, step);
@@ -115,23 +106,18 @@ revert_open_nodes (GTask *step, gpointer job)
 /* --- nothing may have changed meanwhile --- */
 
 static gboolean
-check_disk (const RevertDisk *plan, GPtrArray *disks, GError **error)
+check_disk (const Inspection *inspection, const RevertDisk *plan, GError **error)
 {
-  for (guint i = 0; i < disks->len; i++)
-    {
-      Disk *disk = g_ptr_array_index (disks, i);
-      const Layer *active = disk_get_active (disk);
+  const ExpectedDisk expected = {
+    .disk = plan->disk,
+    .root_node = plan->root_node,
+    .active_node = plan->active_node,
+    .dev = plan->from_dev,
+    .ino = plan->from_ino,
+    .virtual_size = plan->from_size,
+  };
 
-      if (active != NULL && active->known && strcmp (active->node, plan->active_node) == 0
-          && strcmp (disk->root, plan->root_node) == 0
-          && file_facts_are (&active->facts, plan->from_dev, plan->from_ino)
-          && active->virtual_size == plan->from_size)
-        return TRUE;
-    }
-  agent_set_error (error, AGENT_ERROR_CONFLICT, "try again",
-                   "disk %s is not any more what it was when this was planned: it has another "
-                   "active layer or another size", plan->disk);
-  return FALSE;
+  return inspection_check (inspection, &expected, error);
 }
 
 static void
@@ -143,11 +129,8 @@ on_looked (GObject *source, GAsyncResult *result, gpointer user_data)
   GError *error = NULL;
 
   inspection = inspect_finish (result, &error);
-  if (inspection != NULL && inspection->migrating)
-    error = agent_error_new (AGENT_ERROR_CONFLICT, "wait until the migration has ended",
-                             "the guest is being migrated");
   for (guint i = 0; inspection != NULL && error == NULL && i < self->disks->len; i++)
-    if (!check_disk (g_ptr_array_index (self->disks, i), inspection->disks, &error))
+    if (!check_disk (inspection, g_ptr_array_index (self->disks, i), &error))
       break;
   /* For who takes this up after a death of ours. Its owner may have paused or resumed it since the
    * plan was made; or another operation of ours holds it just now. */

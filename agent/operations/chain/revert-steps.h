@@ -43,9 +43,7 @@ void     revert_work_async    (GTask *step, Revert *self, RevertWork work);
 
 /* Makes the published name of a disk lead to its overlay. Blocking. */
 gboolean revert_publish_disk  (const RevertDisk *disk, GError **error) G_GNUC_WARN_UNUSED_RESULT;
-/* Opens of a disk what QEMU has not open yet, the overlay last. */
-void     revert_add_nodes     (QmpBatch *batch, const RevertDisk *disk);
-/* Success for those that are gone, or in use. */
+/* Closes what a revert has opened. Success for those that are gone, or in use. */
 void     revert_delete_nodes  (QmpBatch *batch, const RevertDisk *disk);
 /* What an overlay is made with. */
 GBytes  *revert_overlay_bytes (const RevertDisk *disk, GError **error) G_GNUC_WARN_UNUSED_RESULT;

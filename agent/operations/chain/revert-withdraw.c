@@ -47,7 +47,8 @@ leads_to (const char *path, guint64 dev, guint64 ino)
 {
   FileFacts facts = { 0 };
 
-  return files_look (path, &facts, NULL) && facts.dev == dev && facts.ino == ino;
+  return files_look (path, &facts, NULL)
+         && file_facts_are (&facts, (gint64) dev, (gint64) ino);
 }
 
 static gboolean
@@ -82,7 +83,7 @@ withdraw_image (const RestoreImage *image, GError **error)
     return TRUE;
   if (!look_for_users (image->path, &facts, &free_to_go, error))
     return FALSE;
-  return !free_to_go || facts.ino != (guint64) image->ino || facts.dev != (guint64) image->dev
+  return !free_to_go || !file_facts_are (&facts, image->dev, image->ino)
          || files_remove (image->path, facts.dev, facts.ino, error);
 }
 

@@ -27,7 +27,7 @@ struct _QmpNode
   char      *driver;            /* "qcow2", "raw", "file", "host_device", "throttle", ... */
   char      *filename;          /* as QEMU names it: may be relative, or "json:{...}" */
   gboolean   read_only;
-  gboolean   is_filter;         /* passes data through unchanged: throttle, copy-on-read, blklogwrites, ... */
+  gboolean   is_filter;         /* passes data through unchanged: throttle, copy-on-read, ... */
   gboolean   auto_named;        /* QEMU made the name up ("#block..."): it differs at every start */
   gboolean   encrypted;
   gint64     virtual_size;      /* bytes */
@@ -46,7 +46,8 @@ struct _QmpNode
                                  * whatever QEMU calls that child */
   QmpNode   *backing;           /* (nullable): of a format; may be a filter */
   GPtrArray *parents;           /* of QmpNode, by any edge: data files and logs count too */
-  GPtrArray *jobs;              /* of char *: the block jobs that hold it; empty where QEMU tells no such edges */
+  GPtrArray *jobs;              /* of char *: the block jobs that hold it; empty where QEMU tells no
+                                 * such edges */
   GPtrArray *bitmaps;           /* of QmpBitmap: those with a name */
 };
 

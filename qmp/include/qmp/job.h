@@ -68,8 +68,9 @@ gboolean          qmp_job_await_finish   (QmpJob *self, GAsyncResult *result,
                                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Reads progress and error now. */
-void              qmp_job_refresh_async  (QmpJob *self, guint deadline_ms, GCancellable *cancellable,
-                                          GAsyncReadyCallback callback, gpointer user_data);
+void              qmp_job_refresh_async  (QmpJob *self, guint deadline_ms,
+                                          GCancellable *cancellable, GAsyncReadyCallback callback,
+                                          gpointer user_data);
 gboolean          qmp_job_refresh_finish (QmpJob *self, GAsyncResult *result,
                                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
 

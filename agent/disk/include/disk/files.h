@@ -23,6 +23,8 @@ typedef struct
 
 /* Whether it is the file that a plan names; an @ino of 0 names none. */
 gboolean file_facts_are    (const FileFacts *self, gint64 dev, gint64 ino);
+/* Whether both are of one file. */
+gboolean file_facts_agree  (const FileFacts *self, const FileFacts *other);
 
 /* FALSE without error when nothing is there. */
 gboolean files_look        (const char *path, FileFacts *facts, GError **error);
