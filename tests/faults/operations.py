@@ -111,6 +111,10 @@ class Snapshot(Work):
         self.s.keep_new()
 
     def failed(self, operation):
+        """Images of layers below that went up whole stay; the next one need not send them again."""
+        if operation:
+            assert not any(image['is_point'] for image in operation['result'].get('images', ()))
+            self.follow_images(operation)
         self.keep_new()
 
 

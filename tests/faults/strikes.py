@@ -95,7 +95,7 @@ class Strikes:
             if hand and operation:
                 wait_until(lambda: link.struck() or self._now(operation)['state'] not in OPEN,
                            'it comes to that command', 60, interval=0.02)
-        if fault and not s.vm.alive:
+        if hand and not s.vm.alive:
             fault = 'guest'
             self.killed = True
         operation = self._follow(fault, operation, known)

@@ -14,8 +14,9 @@ from support.chains import ChainScene, dice, one_disk
 from support.scene import pairs, two_disks
 
 from operations import WORKS
-from shim import CHANGES
-from sweep import Fault, Sweep
+from shim import CHANGES, Shim
+from stride import thinned
+from sweep import Fault, Round, Sweep
 
 # What can be wrong with a file system, a peer and a process.
 ERRORS = {'journal': (errno.EIO, errno.ENOSPC), 'file': (errno.EIO, errno.ENOSPC, errno.EACCES),
@@ -59,6 +60,44 @@ def test_some(qemu, what, kind, disks, tmp_path):
     one.result(f'{what}, {qemu} {kind}, {disks} disks')
 
 
+# Certain calls, as found among those of one operation before
+
+def reading(calls):
+    """To the process that reads a disk, in the midst of it: what is told is what broke."""
+    places = [place for place, call in enumerate(only('send', calls), 1) if '/read-' in call.path]
+    return places[len(places) // 2]
+
+
+def naming(calls):
+    """What makes a name durable that a layer from the store has been given."""
+    named = next(place for place, call in enumerate(calls)
+                 if call.name == 'link' and call.path.endswith('.part'))
+    return len(only('sync', calls[:named])) + 1
+
+
+def only(name, calls):
+    return [call for call in calls if call.name == name]
+
+
+CERTAIN = {'reading': reading, 'naming': naming}
+
+
+@pairs('what, of, call, where', ('full image', 'qmp', 'send', 'reading'),
+       ('restore', 'file', 'sync', 'naming'))
+def test_certain(qemu, what, of, call, where, tmp_path):
+    scene = ChainScene(tmp_path, qemu, one_disk(tmp_path, qemu), kind='blockdev')
+    shim = Shim(scene)
+    with scene as s:
+        work = WORKS[what](s)
+        work.prepare()
+        mark = shim.mark()
+        assert work.settle(s.daemon.finished(work.ask().json))
+        at = CERTAIN[where]([each for each in shim.since(mark) if each.kind == of])
+        one = Round(s, shim, WORKS[what](s))
+        one.run(Fault(of, at, 'error', 2, errno.EPIPE, (call,)))
+        assert one.struck and one.state == 'failed', one.hit
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 @pairs('what, mode, kind, disks', *rows(WORKS, MODES))
@@ -71,10 +110,10 @@ def test_all(qemu, what, mode, kind, disks, tmp_path):
     calls = ('write',) if fault == 'short' else CHANGES
 
     def choose(counts):
-        for each in kinds:
-            for at in range(1, count(counts, each, calls) + 1):
-                # What could not be sent is sent once more before the link is given up.
-                times = 2 if each == 'qmp' else repeat
-                yield Fault(each, at, fault, times, chance.choice(ERRORS[each]), calls)
+        places = [(each, at) for each in kinds for at in range(1, count(counts, each, calls) + 1)]
+        for each, at in thinned(chance, places):
+            # What could not be sent is sent once more before the link is given up.
+            times = 2 if each == 'qmp' else repeat
+            yield Fault(each, at, fault, times, chance.choice(ERRORS[each]), calls)
     one = sweep(tmp_path, qemu, kind, what, disks).run(choose)
     one.result(f'{what}, {qemu} {kind}, {disks} disks, {mode}')
