@@ -276,9 +276,9 @@ rebuild_guests_read (Rebuild *self)
       g_autoptr (GError) error = NULL;
       g_autoptr (GPtrArray) known = known_disks_load (self->content, guest->id, &error);
 
-      if (known == NULL && guest->problem == NULL)
-        guest->problem = g_strdup (error->message);
-      if (guest->disks != NULL && known != NULL)
+      if (known == NULL)
+        guest->problem = guest->problem != NULL ? guest->problem : g_strdup (error->message);
+      else if (guest->disks != NULL)
         known_disks_name (known, guest->disks);
       else if (guest->problem == NULL)
         read_headers (guest, known);

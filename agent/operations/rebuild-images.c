@@ -328,10 +328,9 @@ find_of_disk (Rebuild *self, RebuildGuest *guest, GPtrArray *points, Disk *disk,
   for (guint i = disk->layers->len; i-- > 1;)
     {
       const Layer *layer = g_ptr_array_index (disk->layers, i);
-      gboolean is_base = i == disk->layers->len - 1;
       g_auto (GStrv) ids = NULL;
 
-      if (!layer->known || !layer_is_plain (layer) || (!is_base && below[0] == NULL))
+      if (!layer->known || !layer_is_plain (layer) || (below != NULL && below[0] == NULL))
         return TRUE;
       ids = image_records_of_layer (self->content, self->store, &layer->facts, error);
       if (ids == NULL)

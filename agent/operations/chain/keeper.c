@@ -61,6 +61,13 @@ turn_free (Turn *turn)
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Turn, turn_free)
 
+static gboolean
+is_for_now (const GError *failure)
+{
+  return g_error_matches (failure, AGENT_ERROR, AGENT_ERROR_CONFLICT)
+         || g_error_matches (failure, AGENT_ERROR, AGENT_ERROR_UNAVAILABLE);
+}
+
 /* Nothing has been asked for, or is refused. @failure: (nullable): why */
 static void
 settle (Turn *turn, const GError *failure)
@@ -68,8 +75,7 @@ settle (Turn *turn, const GError *failure)
   ChainKeeper *self = turn->keeper;
 
   g_hash_table_remove (self->turns, turn->snapshot);
-  if (g_error_matches (failure, AGENT_ERROR, AGENT_ERROR_CONFLICT)
-      || g_error_matches (failure, AGENT_ERROR, AGENT_ERROR_UNAVAILABLE))
+  if (failure != NULL && is_for_now (failure))
     {
       g_info ("the chains of guest %s are not shortened yet: %s", guest_get_id (turn->guest),
               failure->message);
