@@ -235,7 +235,7 @@ def test_many_deaths(qemu, who, kind, interface, iothread, chains):
 
 MOMENTS = {
     'pending': ['JOB_STATUS_CHANGE', '"pending"'],
-    'flush': ['qemu-io', 'flush'],
+    'flush': ['blockdev-reopen'],
     'finalize': ['-finalize"'],
     'concluded': ['JOB_STATUS_CHANGE', '"concluded"'],
     'dismiss': ['-dismiss"'],

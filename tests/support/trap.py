@@ -40,7 +40,7 @@ class Trap:
     def arm(self, words, kill, skip=0):
         """Who is to be killed when.
 
-        words   that are in the line, one way or the other: 'qemu-io', or 'JOB_STATUS_CHANGE',
+        words   that are in the line, one way or the other: 'blockdev-reopen', or 'JOB_STATUS_CHANGE',
                 'concluded'; it is not passed on then
         kill    process ids
         skip    so many such lines pass before
