@@ -116,21 +116,21 @@ class Rounds:
         self.move([], 'disks', 'disk0', 'mirror', end='pivot',
                   target={'path': self.s.paths[0][0] + f'-moved-{self.moved}'})
 
-    def past(self):
+    def past(self, points):
         """A point in the past: of one ahead nobody could tell whether it is reached."""
         s, mark = self.s, self.s.vm.mark()
         s.vm.wait_for_writes(20)
         number = max(frame.number for frame in s.vm.since(mark) if frame.kind == 'R')
-        return self.chance.choice([kept for kept in self.points() if kept.number < number - 10])
+        return self.chance.choice([kept for kept in points if kept.number < number - 10])
 
     def revert(self):
-        kept = self.past()
+        kept = self.past(self.points())
         self.go_back(kept, 'snapshots', kept.id, 'revert')
 
     def restore(self):
-        kept = self.past()
-        disk, = self.s.told(kept)['disks']
-        self.go_back(kept, 'restore', image=disk['image_id'])
+        images = {point['id']: point['disks'][0]['image_id'] for point in self.s.listed()}
+        kept = self.past([kept for kept in self.points() if images[kept.id]])
+        self.go_back(kept, 'restore', image=images[kept.id])
 
     def go_back(self, kept, *words, **members):
         s = self.s
