@@ -157,20 +157,6 @@ describe (const GuestAlarm *self)
                           between, path);
 }
 
-static void
-add_text (JsonBuilder *builder,
-          const char  *member,
-          const char  *text)
-{
-  g_autofree char *valid = text != NULL ? g_utf8_make_valid (text, -1) : NULL;
-
-  json_builder_set_member_name (builder, member);
-  if (valid != NULL)
-    json_builder_add_string_value (builder, valid);
-  else
-    json_builder_add_null_value (builder);
-}
-
 /**
  * guest_alarms_to_json:
  * @alarms: (element-type GuestAlarm): alarms
@@ -192,15 +178,15 @@ guest_alarms_to_json (GPtrArray *alarms)
       g_autofree char *message = describe (alarm);
 
       json_builder_begin_object (builder);
-      add_text (builder, "kind", alarm->no_space ? "no-space" : "io-error");
-      add_text (builder, "disk", alarm->disk);
-      add_text (builder, "node", alarm->node);
-      add_text (builder, "path", alarm->path);
-      add_text (builder, "since", when);
-      add_text (builder, "message", message);
-      add_text (builder, "hint", alarm->no_space
-                ? "make room, by shortening the chain for example; then let it go on (resume)"
-                : "mend the storage; then let it go on (resume)");
+      guest_add_text (builder, "kind", alarm->no_space ? "no-space" : "io-error");
+      guest_add_text (builder, "disk", alarm->disk);
+      guest_add_text (builder, "node", alarm->node);
+      guest_add_text (builder, "path", alarm->path);
+      guest_add_text (builder, "since", when);
+      guest_add_text (builder, "message", message);
+      guest_add_text (builder, "hint", alarm->no_space
+                      ? "make room, by shortening the chain for example; then let it go on (resume)"
+                      : "mend the storage; then let it go on (resume)");
       json_builder_end_object (builder);
     }
   json_builder_end_array (builder);

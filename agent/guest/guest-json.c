@@ -2,6 +2,8 @@
 
 /* Knows the words in which people are told of a guest. */
 
+#include "guest-private.h"
+
 #include <core/error.h>
 #include <guest/alarm.h>
 
@@ -73,11 +75,11 @@ guest_origin_to_string (GuestOrigin origin)
     }
 }
 
-/* File names and words of peers need not be UTF-8, but JSON must. */
-static void
-add_text (JsonBuilder *builder,
-          const char  *member,
-          const char  *text)
+/* File names and words of peers need not be UTF-8, but JSON must. @text: (nullable) */
+void
+guest_add_text (JsonBuilder *builder,
+                const char  *member,
+                const char  *text)
 {
   g_autofree char *valid = text != NULL ? g_utf8_make_valid (text, -1) : NULL;
 
@@ -100,9 +102,9 @@ add_error (JsonBuilder  *builder,
     }
 
   json_builder_begin_object (builder);
-  add_text (builder, "code", agent_error_to_word (error));
-  add_text (builder, "message", error->message);
-  add_text (builder, "hint", agent_error_get_hint (error));
+  guest_add_text (builder, "code", agent_error_to_word (error));
+  guest_add_text (builder, "message", error->message);
+  guest_add_text (builder, "hint", agent_error_get_hint (error));
   json_builder_end_object (builder);
 }
 
@@ -119,7 +121,7 @@ add_image_refs (JsonBuilder *builder,
     {
       g_hash_table_iter_init (&iter, image_refs);
       while (g_hash_table_iter_next (&iter, &disk, &image))
-        add_text (builder, disk, image);
+        guest_add_text (builder, disk, image);
     }
   json_builder_end_object (builder);
 }
@@ -138,21 +140,21 @@ guest_to_json (Guest *self)
   QmpClient *client = guest_get_client (self);
 
   json_builder_begin_object (builder);
-  add_text (builder, "id", guest_get_id (self));
-  add_text (builder, "name", guest_get_name (self));
-  add_text (builder, "uuid", guest_get_uuid (self));
-  add_text (builder, "kind", guest_kind_to_string (guest_get_kind (self)));
-  add_text (builder, "state", guest_state_to_string (guest_get_state (self)));
-  add_text (builder, "run_state", guest_get_run_state (self));
-  add_text (builder, "monitor", config->monitor);
-  add_text (builder, "agent", config->agent);
+  guest_add_text (builder, "id", guest_get_id (self));
+  guest_add_text (builder, "name", guest_get_name (self));
+  guest_add_text (builder, "uuid", guest_get_uuid (self));
+  guest_add_text (builder, "kind", guest_kind_to_string (guest_get_kind (self)));
+  guest_add_text (builder, "state", guest_state_to_string (guest_get_state (self)));
+  guest_add_text (builder, "run_state", guest_get_run_state (self));
+  guest_add_text (builder, "monitor", config->monitor);
+  guest_add_text (builder, "agent", config->agent);
   json_builder_set_member_name (builder, "pid");
   if (guest_get_pid (self) > 0)
     json_builder_add_int_value (builder, guest_get_pid (self));
   else
     json_builder_add_null_value (builder);
-  add_text (builder, "qemu_version", client != NULL ? qmp_client_get_version (client) : NULL);
-  add_text (builder, "origin", guest_origin_to_string (guest_get_origin (self)));
+  guest_add_text (builder, "qemu_version", client != NULL ? qmp_client_get_version (client) : NULL);
+  guest_add_text (builder, "origin", guest_origin_to_string (guest_get_origin (self)));
   add_error (builder, guest_get_error (self));
   json_builder_set_member_name (builder, "alarms");
   json_builder_add_value (builder, guest_alarms_to_json (guest_get_alarms (self)));
@@ -163,7 +165,7 @@ guest_to_json (Guest *self)
     json_builder_add_int_value (builder, config->max_chain_length);
   else
     json_builder_add_null_value (builder);
-  add_text (builder, "overlay_folder", config->overlay_folder);
+  guest_add_text (builder, "overlay_folder", config->overlay_folder);
   add_image_refs (builder, config->image_refs);
   json_builder_end_object (builder);
 

@@ -51,6 +51,7 @@ gboolean    guest_is_replaced   (Guest *self);
 
 /* Its run state has changed, or its link. */
 void        guest_update_alarms (Guest *self);
+void        guest_add_text (JsonBuilder *builder, const char *member, const char *text);
 
 /* Has a guest with the same monitor and UUID go on with other settings. */
 void        guest_set_config    (Guest *self, const GuestConfig *config);

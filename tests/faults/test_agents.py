@@ -6,7 +6,7 @@ import time
 import pytest
 
 from support import qemus
-from support.agent import Agent
+from support.agent import agents
 from support.machine import wait_until
 from support.scene import Scene
 
@@ -16,14 +16,8 @@ OPTIONS = {'snapshot.freeze-timeout': '1s', 'snapshot.thaw-after': '3s'}
 
 @pytest.fixture
 def agent(tmp_path):
-    made = []
-
-    def make(temper):
-        made.append(Agent(tmp_path / 'qga', temper))
-        return made[-1]
-    yield make
-    for each in made:
-        each.close()
+    with agents(tmp_path / 'qga') as make:
+        yield make
 
 
 @pytest.mark.parametrize('temper', ['half', 'types', 'garbage', 'late', 'windows'])

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from support import qemus
-from support.agent import Agent
+from support.agent import agents
 from support.machine import wait_until
 from support.scene import pairs
 
@@ -16,14 +16,8 @@ newest = pytest.mark.parametrize('qemu', qemus()[-1:], ids=str)
 
 @pytest.fixture
 def agent(tmp_path):
-    made = []
-
-    def make(temper):
-        made.append(Agent(tmp_path / 'qga', temper))
-        return made[-1]
-    yield make
-    for each in made:
-        each.close()
+    with agents(tmp_path / 'qga') as make:
+        yield make
 
 
 def seconds(text):

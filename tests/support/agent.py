@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A guest agent without a guest, for what a real one does too seldom."""
 
+import contextlib
 import json
 import socket
 import threading
@@ -101,3 +102,14 @@ class Agent:
             was, self.frozen = self.frozen, False
             return {'return': 2 if was or self.temper == 'windows' else 0}
         return {'error': {'class': 'CommandNotFound', 'desc': name}}
+
+
+@contextlib.contextmanager
+def agents(path):
+    """Makes agents at `path`, one after the other, and ends them all."""
+    with contextlib.ExitStack() as ends:
+        def make(temper):
+            made = Agent(path, temper)
+            ends.callback(made.close)
+            return made
+        yield make
