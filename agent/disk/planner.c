@@ -52,12 +52,13 @@ may_grow (GPtrArray *layers,
          && !layer_at (layers, last - 1)->kept;
 }
 
-/* A commit takes the uppermost away from under the layer above, whose header has to say so. */
+/* A commit takes the uppermost away, and from under the layer above, whose header has to say so. */
 static gboolean
 may_commit (GPtrArray *layers,
             guint      last)
 {
-  return last + 1 == layers->len || !layer_at (layers, last + 1)->fixed;
+  return !layer_at (layers, last)->named
+         && (last + 1 == layers->len || !layer_at (layers, last + 1)->fixed);
 }
 
 /* The better way to make the layers one, which they may become. */

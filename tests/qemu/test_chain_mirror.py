@@ -127,6 +127,24 @@ def test_the_guest_moves_to_another_filesystem(qemu, kind, chains, tmp_path):
         s.judge()
 
 
+@pairs('kind', ('drive',), ('blockdev',), quick=[1])
+def test_what_the_guest_moved_away_from(qemu, kind, chains, tmp_path):
+    """It keeps its name and all that it shows when points go that it stands on."""
+    with chains(qemu, one_disk(tmp_path, qemu), kind=kind) as s:
+        kept = s.deepen(3)
+        s.write(16, 8)          # dearer to move than what is on top of it
+        kept.append(s.point())
+        s.mirror({'path': f'{tmp_path}/a/moved'}, end='pivot')
+        left, = s.aside
+        shown = tmp_path / 'shown'
+        programs.img('convert', '-U', '-f', 'qcow2', '-O', 'raw', left, shown, qemu=qemu)
+        s.aside.add(str(shown))
+        for point in reversed(kept):
+            s.delete(point)
+            compare(left, (shown, 'raw'), qemu=qemu)
+        assert len(chain(left, qemu)) == 1
+
+
 @pairs('kind', ('drive',), ('blockdev',), quick=[0])
 def test_onto_a_device(qemu, kind, chains, tmp_path):
     small, big = (create_raw(tmp_path / each, size) for each, size in (('s', '48M'), ('b', '72M')))

@@ -85,23 +85,18 @@ take_away (Deletion *self, ImageLink *link)
 /* --- files that are merged --- */
 
 static PlanLayer *
-plan_layer (gint64 allocated, gboolean fixed, gboolean kept)
-{
-  PlanLayer *layer = g_new0 (PlanLayer, 1);
-
-  layer->allocated = allocated;
-  layer->fixed = fixed;
-  layer->kept = kept;
-  return layer;
-}
-
-static PlanLayer *
 plan_link (Deletion *self, Disk *disk, const ImageLink *link)
 {
+  PlanLayer *layer = g_new0 (PlanLayer, 1);
   g_autoptr (GPtrArray) children = on_top_of (self, link);
+  gboolean holds = holds_point (self, link);
 
-  return plan_layer ((gint64) link->facts.allocated, is_fixed (self, disk, link),
-                     children->len > 1 || holds_point (self, link));
+  layer->allocated = (gint64) link->facts.allocated;
+  layer->fixed = is_fixed (self, disk, link);
+  layer->kept = children->len > 1 || holds;
+  /* The end of a branch that no point leads to, as a pivot leaves it, is known by its path alone. */
+  layer->named = children->len == 0 && !holds;
+  return layer;
 }
 
 /* The file and its neighbours as a chain, base first, as far as it could be merged with them. */
@@ -176,7 +171,12 @@ merge (Deletion *self, Disk *disk, ImageLink *link, GError **reason)
     g_ptr_array_add (layers, plan_link (self, disk, g_ptr_array_index (run, i)));
   /* Several stand on the uppermost: none of their headers is written. */
   if (children->len > 1)
-    g_ptr_array_add (layers, plan_layer (0, TRUE, TRUE));
+    {
+      PlanLayer *above = g_new0 (PlanLayer, 1);
+
+      above->fixed = above->kept = TRUE;
+      g_ptr_array_add (layers, above);
+    }
   planned = planner_delete (layers, index, reason);
   if (planned == NULL)
     return FALSE;

@@ -69,6 +69,7 @@ chain_fill (Chain *chain,
       layer->extents = extents_new ();
       layer->fixed = g_test_rand_int_range (0, 8) == 0;
       layer->kept = g_test_rand_int_range (0, 4) == 0;
+      layer->named = i + 1 == n && g_test_rand_int_range (0, 4) == 0;
 
       for (guint at = 0; at < CLUSTERS; at++)
         if (g_test_rand_int_range (0, 6) < density)
@@ -174,6 +175,7 @@ assert_moves (const Chain *before,
       guint file = view_after (moves, i);
 
       g_assert_false (layer->fixed && after.images[i].touched);
+      g_assert_false (layer->named && after.images[i].gone);
       if (i + 1 < before->n && (i == but || !layer->kept))
         continue;
       g_assert_cmpuint (file, !=, G_MAXUINT);
@@ -234,6 +236,8 @@ cheapest_merge (const Chain *chain,
 
       if (last + 1 < chain->n && after.images[last + 1].touched
           && ((PlanLayer *) g_ptr_array_index (chain->layers, last + 1))->fixed)
+        continue;
+      if (((PlanLayer *) g_ptr_array_index (chain->layers, last))->named && after.images[last].gone)
         continue;
       if (cheapest < 0 || bytes < cheapest)
         cheapest = bytes;

@@ -200,6 +200,17 @@ test_two_on_it (ChainModel *self, gconstpointer data)
   assert_deletes (self, "left", "", "", "disk.50");
 }
 
+/* What a pivot left behind is found under the name that was told. */
+static void
+test_nameless_end (ChainModel *self, gconstpointer data)
+{
+  branched (self);
+  links_find (self->look->links, 1, 51)->facts.allocated = 0;
+  assert_deletes (self, "left", "commit disk.50 disk.51", "", "");
+  forget (self, "branch");
+  assert_deletes (self, "left", "stream disk.50 disk.51", "", "");
+}
+
 /* disk.50 <- disk.51 <- disk.52, disk.53: neither of these is written to. */
 static void
 test_two_above (ChainModel *self, gconstpointer data)
@@ -318,6 +329,7 @@ main (int argc, char **argv)
   add ("/operations/delete/what-was-shared", test_what_was_shared);
   add ("/operations/delete/leaf-takes-below", test_leaf_takes_below);
   add ("/operations/delete/two-on-it", test_two_on_it);
+  add ("/operations/delete/nameless-end", test_nameless_end);
   add ("/operations/delete/two-above", test_two_above);
   add ("/operations/delete/foreign-image", test_foreign_image);
   add ("/operations/delete/obscure-image", test_obscure_image);

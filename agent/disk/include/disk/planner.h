@@ -18,6 +18,8 @@ typedef struct
                                  * its header) nor removed */
   gboolean  kept;               /* what a guest would see from it has to stay to be seen: a point
                                  * that must stay */
+  gboolean  named;              /* it is looked for under its name, which no record follows: what is
+                                 * merged with it goes up into it */
 } PlanLayer;
 
 typedef enum
