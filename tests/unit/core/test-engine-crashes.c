@@ -48,13 +48,62 @@ check_steps (Operation *operation)
     }
 }
 
-/* One life of the daemon; TRUE when it ended by itself. */
+typedef struct
+{
+  const Scene *scene;
+  Shared      *shared;
+  const char  *path;
+  gboolean     is_first;
+  guint        crash_at;
+} Life;
+
+static void
+work (const Life *life)
+{
+  Shared *shared = life->shared;
+  Toy toy = { .worlds = &shared->world, .crash_at = life->crash_at };
+  g_autoptr (GPtrArray) all = NULL;
+
+  shared->world.busy = FALSE;
+
+  if (life->is_first)
+    {
+      toy.faults[0] = life->scene->fault;
+      toy.cancel = life->scene->cancel;
+    }
+
+  toy_start (&toy, life->path);
+
+  if (life->is_first)
+    toy_submit (&toy, 0, NULL);
+  else
+    engine_recover (toy.engine, NULL);
+
+  toy_run (&toy);
+  all = engine_list (toy.engine, NULL);
+  shared->state = OPERATION_QUEUED;
+
+  if (all->len > 0)
+    {
+      shared->state = operation_get_state (g_ptr_array_index (all, 0));
+      check_steps (g_ptr_array_index (all, 0));
+    }
+}
+
+static void
+work_again (const Life *life)
+{
+  Toy toy = { .worlds = &life->shared->world };
+
+  toy_start (&toy, life->path);
+  toy_check_again (&toy, 0);
+  toy_stop (&toy);
+}
+
+/* In a process of its own; TRUE when that ended by itself. This one has no threads, whose locks the
+ * child would find taken: GTask has one as soon as it is used. */
 static gboolean
-live (const Scene *scene,
-      Shared      *shared,
-      const char  *path,
-      gboolean     is_first,
-      guint        crash_at)
+live (const Life *life, void (*func) (const Life *))
 {
   pid_t child = fork ();
   int status;
@@ -63,36 +112,9 @@ live (const Scene *scene,
 
   if (child == 0)
     {
-      Toy toy = { .worlds = &shared->world, .crash_at = crash_at };
-      g_autoptr (GPtrArray) all = NULL;
-
       /* A fork would draw the same ids. */
       g_random_set_seed ((guint32) getpid ());
-      shared->world.busy = FALSE;
-
-      if (is_first)
-        {
-          toy.faults[0] = scene->fault;
-          toy.cancel = scene->cancel;
-        }
-
-      toy_start (&toy, path);
-
-      if (is_first)
-        toy_submit (&toy, 0, NULL);
-      else
-        engine_recover (toy.engine, NULL);
-
-      toy_run (&toy);
-      all = engine_list (toy.engine, NULL);
-      shared->state = OPERATION_QUEUED;
-
-      if (all->len > 0)
-        {
-          shared->state = operation_get_state (g_ptr_array_index (all, 0));
-          check_steps (g_ptr_array_index (all, 0));
-        }
-
+      func (life);
       _exit (0);
     }
 
@@ -134,17 +156,6 @@ check_end (const Scene *scene,
                                         : OPERATION_SUCCEEDED);
 }
 
-static void
-check_again (Shared     *shared,
-             const char *path)
-{
-  Toy toy = { .worlds = &shared->world };
-
-  toy_start (&toy, path);
-  toy_check_again (&toy, 0);
-  toy_stop (&toy);
-}
-
 /* Crashes at @first, and in the life behind it at @second; 0 for not at all. Returns which of them
  * were reached: 0, 1 or 2. */
 static guint
@@ -155,25 +166,29 @@ run_crashes (const Scene *scene,
 {
   g_autofree char *folder = folder_new ();
   g_autofree char *path = g_build_filename (folder, "journal", NULL);
+  Life life = { scene, shared, path, TRUE, first };
   guint n_reached = 0;
 
   *shared = (Shared) { .state = OPERATION_QUEUED };
 
-  if (!live (scene, shared, path, TRUE, first))
+  if (!live (&life, work))
     {
       n_reached++;
+      life.is_first = FALSE;
+      life.crash_at = second;
 
-      if (second != 0 && !live (scene, shared, path, FALSE, second))
+      if (second != 0 && !live (&life, work))
         n_reached++;
 
+      life.crash_at = 0;
       if (second == 0 || n_reached == 2)
-        g_assert_true (live (scene, shared, path, FALSE, 0));
+        g_assert_true (live (&life, work));
     }
 
   check_end (scene, shared, n_reached == 0);
 
   if (second == 0)
-    check_again (shared, path);
+    g_assert_true (live (&life, work_again));
 
   folder_remove (folder);
 
