@@ -5,6 +5,7 @@
 #include "backup-steps.h"
 
 #include <core/error.h>
+#include <disk/device-number.h>
 
 #include "fields.h"
 
@@ -153,30 +154,6 @@ backup_load_plan (Backup *self, JsonObject *plan, GError **error)
   return pivot_set_load (&self->pivots, plan, error);
 }
 
-/**
- * backup_dup_boot_id:
- *
- * Returns: (transfer full) (nullable): what is different after each start of the host
- */
-char *
-backup_dup_boot_id (void)
-{
-  char *text = NULL;
-
-  return g_file_get_contents ("/proc/sys/kernel/random/boot_id", &text, NULL, NULL)
-    ? g_strchomp (text) : NULL;
-}
-
-static void
-renew_device (const char *path, gint64 ino, gint64 *dev)
-{
-  FileFacts facts = { 0 };
-
-  if (files_look (path, &facts, NULL) && facts.ino == (guint64) ino)
-    *dev = (gint64) facts.dev;
-}
-
-/* A file keeps its inode over a start of the host; its device may get another number. */
 static void
 renew_devices (Backup *self)
 {
@@ -184,20 +161,20 @@ renew_devices (Backup *self)
     {
       DiskPlan *disk = g_ptr_array_index (self->disks, i);
 
-      renew_device (disk->layer, disk->layer_ino, &disk->layer_dev);
-      renew_device (disk->overlay, disk->overlay_ino, &disk->overlay_dev);
+      device_number_renew (&disk->layer_dev, disk->layer, disk->layer_ino, 0);
+      device_number_renew (&disk->overlay_dev, disk->overlay, disk->overlay_ino, 0);
     }
   for (guint i = 0; i < self->uploads->len; i++)
     {
       UploadPlan *upload = g_ptr_array_index (self->uploads, i);
 
-      renew_device (upload->path, upload->ino, &upload->dev);
+      device_number_renew (&upload->dev, upload->path, upload->ino, 0);
       for (guint j = 0; upload->layers != NULL && j < upload->layers->len; j++)
         {
           ImageLayer *layer = g_ptr_array_index (upload->layers, j);
           gint64 dev = (gint64) layer->dev;
 
-          renew_device (layer->path, (gint64) layer->ino, &dev);
+          device_number_renew (&dev, layer->path, (gint64) layer->ino, 0);
           layer->dev = (guint64) dev;
         }
     }
@@ -208,7 +185,6 @@ backup_job_new (Operation *operation, gpointer environment, GError **error)
 {
   g_autoptr (Backup) self = backup_new ();
   Operations *operations = environment;
-  g_autofree char *boot_id = NULL;
   Guest *guest;
 
   self->operation = g_object_ref (operation);
@@ -218,8 +194,7 @@ backup_job_new (Operation *operation, gpointer environment, GError **error)
   self->guest = guest != NULL ? g_object_ref (guest) : NULL;
   if (!backup_load_plan (self, operation_get_plan (operation), error))
     return NULL;
-  boot_id = backup_dup_boot_id ();
-  if (g_strcmp0 (boot_id, self->boot_id) != 0)
+  if (!device_number_holds (self->boot_id))
     renew_devices (self);
   self->n_records = self->uploads->len;
   self->facts = g_new0 (DiskFacts, self->disks->len);

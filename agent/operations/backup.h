@@ -71,7 +71,6 @@ extern const Workflow full_image_workflow;
 
 /* The operation's plan, from which a workflow makes its job. */
 Backup  *backup_new              (void);
-char    *backup_dup_boot_id      (void);
 void     backup_free             (Backup *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Backup, backup_free)
 void     backup_save_plan        (const Backup *self, JsonObject *plan);

@@ -6,6 +6,7 @@
 #include "pivot-private.h"
 
 #include <core/error.h>
+#include <disk/device-number.h>
 
 #include "fields.h"
 #include "guest-errors.h"
@@ -172,15 +173,6 @@ pivot_set_load (PivotSet *self, JsonObject *plan, GError **error)
   return TRUE;
 }
 
-static void
-renew_device (const char *path, gint64 ino, gint64 *dev)
-{
-  FileFacts facts = { 0 };
-
-  if (path != NULL && ino != 0 && files_look (path, &facts, NULL) && facts.ino == (guint64) ino)
-    *dev = (gint64) facts.dev;
-}
-
 /**
  * pivot_set_renew_devices:
  * @self: a set that a start of the host ago was written down
@@ -194,8 +186,8 @@ pivot_set_renew_devices (PivotSet *self)
     {
       Pivot *pivot = g_ptr_array_index (self->pivots, i);
 
-      renew_device (pivot->from_path, pivot->from_ino, &pivot->from_dev);
-      renew_device (pivot->to_path, pivot->to_ino, &pivot->to_dev);
+      device_number_renew (&pivot->from_dev, pivot->from_path, pivot->from_ino, 0);
+      device_number_renew (&pivot->to_dev, pivot->to_path, pivot->to_ino, 0);
     }
 }
 

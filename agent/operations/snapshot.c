@@ -6,6 +6,7 @@
 #include "snapshot.h"
 
 #include <core/error.h>
+#include <disk/device-number.h>
 #include <disk/names.h>
 
 #include "guest-errors.h"
@@ -149,7 +150,7 @@ make_plan (Preparation *self, GError **error)
   job->was_running = g_strcmp0 (guest_get_run_state (self->guest), "running") == 0;
   job->pid = guest_get_pid (self->guest);
   job->start_time = (gint64) guest_get_start_time (self->guest);
-  job->boot_id = backup_dup_boot_id ();
+  job->boot_id = device_number_dup_boot ();
   job->folds = self->kind == REQUEST_IMAGE;
   job->pivots.late_policy = limits.cannot_stop ? LATE_LEAVE : self->request->late_policy;
   job->pivots.deadline_s = self->request->deadline_s;

@@ -7,8 +7,8 @@
 #include "mirror.h"
 
 #include <core/error.h>
+#include <disk/device-number.h>
 
-#include "../backup.h"
 #include "../fields.h"
 
 /* From "copy" on everything begins by looking. While the job ends, the guest's I/O stands still. */
@@ -162,7 +162,6 @@ job_new (Operation *operation, gpointer environment, GError **error)
 {
   g_autoptr (MirrorJob) self = mirror_job_new ();
   Operations *operations = environment;
-  g_autofree char *boot_id = backup_dup_boot_id ();
   Guest *guest = guest_registry_find (operations_get_guests (operations),
                                       operation_get_guest (operation), NULL);
 
@@ -171,7 +170,7 @@ job_new (Operation *operation, gpointer environment, GError **error)
   self->guest = guest != NULL ? g_object_ref (guest) : NULL;
   if (!mirror_job_load (self, operation_get_plan (operation), error))
     return NULL;
-  if (g_strcmp0 (boot_id, self->boot_id) != 0)
+  if (!device_number_holds (self->boot_id))
     pivot_set_renew_devices (&self->pivots);
   self->pivots.operation = operation;
   self->pivots.peer.guest = self->guest;

@@ -6,11 +6,11 @@
 #include "mirror.h"
 
 #include <core/error.h>
+#include <disk/device-number.h>
 #include <disk/names.h>
 #include <glib/gstdio.h>
 #include <string.h>
 
-#include "../backup.h"
 #include "../room.h"
 
 static const char *const members[] = {
@@ -331,7 +331,7 @@ plan_job (const ChainAsk *ask, Disk *disk, const MirrorRequest *request)
   job->file_node = snapshot_node_name (ask->operation, 0, "-file");
   job->left_nodes = nodes_left (disk, request);
   job->quiesce_policy = request->quiesce;
-  job->boot_id = backup_dup_boot_id ();
+  job->boot_id = device_number_dup_boot ();
   job->pivots.peer.pid = guest_get_pid (ask->guest);
   job->pivots.peer.start_time = (gint64) guest_get_start_time (ask->guest);
   job->pivots.deadline_s = request->deadline_s;

@@ -6,6 +6,7 @@
 #include "moves.h"
 
 #include <core/error.h>
+#include <disk/device-number.h>
 
 #include "../room.h"
 
@@ -321,7 +322,7 @@ fill (MovesJob *job, const ChainAsk *ask, GPtrArray *moves, const char *const *f
       || !read_late_policy (ask, &job->pivots.late_policy, error))
     return FALSE;
   job->on_error = g_strdup (chain_on_error_words[index]);
-  job->boot_id = backup_dup_boot_id ();
+  job->boot_id = device_number_dup_boot ();
   job->forget = g_strdupv ((char **) forget);
   g_ptr_array_extend (job->moves, moves, NULL, NULL);
   if (remove != NULL)

@@ -8,6 +8,7 @@
 #include "../pivot-steps.h"
 
 #include <core/error.h>
+#include <disk/device-number.h>
 #include <string.h>
 
 /* --- layers, as people name them --- */
@@ -315,14 +316,10 @@ static const Step moves_steps[] = {
 static void
 renew_device (ChainFile *file)
 {
-  FileFacts facts = { 0 };
-
-  if (file != NULL && files_look (file->path, &facts, NULL) && facts.ino == (guint64) file->ino
-      && (facts.born_ns == file->born_ns || facts.born_ns == 0 || file->born_ns == 0))
-    file->dev = (gint64) facts.dev;
+  if (file != NULL)
+    device_number_renew (&file->dev, file->path, file->ino, file->born_ns);
 }
 
-/* A file keeps its inode over a start of the host; its device may get another number. */
 static void
 renew_devices (MovesJob *self)
 {
@@ -345,7 +342,6 @@ job_new (Operation *operation, gpointer environment, GError **error)
 {
   g_autoptr (MovesJob) self = moves_job_new ();
   Operations *operations = environment;
-  g_autofree char *boot_id = backup_dup_boot_id ();
   Guest *guest = guest_registry_find (operations_get_guests (operations),
                                       operation_get_guest (operation), NULL);
 
@@ -355,7 +351,7 @@ job_new (Operation *operation, gpointer environment, GError **error)
   self->called_off = g_cancellable_new ();
   if (!moves_job_load (self, operation_get_plan (operation), error))
     return NULL;
-  if (g_strcmp0 (boot_id, self->boot_id) != 0)
+  if (!device_number_holds (self->boot_id))
     renew_devices (self);
   self->pivots.cancellable = operation_get_cancellable (operation);
   return g_steal_pointer (&self);

@@ -5,6 +5,7 @@
 #include "revert.h"
 
 #include <core/error.h>
+#include <disk/device-number.h>
 
 #include "../backup.h"
 #include "../fields.h"
@@ -120,26 +121,16 @@ revert_load (Revert *self, JsonObject *plan, GError **error)
 /* --- the job --- */
 
 static void
-renew_device (const char *path, gint64 ino, gint64 *dev)
-{
-  FileFacts facts = { 0 };
-
-  if (path != NULL && ino != 0 && files_look (path, &facts, NULL) && facts.ino == (guint64) ino)
-    *dev = (gint64) facts.dev;
-}
-
-static void
 renew_layers (GPtrArray *layers)
 {
   for (guint i = 0; i < layers->len; i++)
     {
       RevertLayer *layer = g_ptr_array_index (layers, i);
 
-      renew_device (layer->path, layer->ino, &layer->dev);
+      device_number_renew (&layer->dev, layer->path, layer->ino, 0);
     }
 }
 
-/* A file keeps its inode over a start of the host; its device may get another number. */
 static void
 renew_devices (Revert *self)
 {
@@ -147,8 +138,8 @@ renew_devices (Revert *self)
     {
       RevertDisk *disk = g_ptr_array_index (self->disks, i);
 
-      renew_device (disk->from_name, disk->from_ino, &disk->from_dev);
-      renew_device (disk->overlay, disk->overlay_ino, &disk->overlay_dev);
+      device_number_renew (&disk->from_dev, disk->from_name, disk->from_ino, 0);
+      device_number_renew (&disk->overlay_dev, disk->overlay, disk->overlay_ino, 0);
       renew_layers (disk->opens);
       renew_layers (disk->leaves);
     }
@@ -156,7 +147,7 @@ renew_devices (Revert *self)
     {
       RestoreImage *image = g_ptr_array_index (self->restore->images, i);
 
-      renew_device (image->path, image->ino, &image->dev);
+      device_number_renew (&image->dev, image->path, image->ino, 0);
     }
 }
 
@@ -165,7 +156,6 @@ revert_job_new (Operation *operation, gpointer environment, GError **error)
 {
   g_autoptr (Revert) self = revert_new ();
   Operations *operations = environment;
-  g_autofree char *boot_id = NULL;
   Guest *guest;
 
   self->operation = g_object_ref (operation);
@@ -175,8 +165,7 @@ revert_job_new (Operation *operation, gpointer environment, GError **error)
   self->guest = guest != NULL ? g_object_ref (guest) : NULL;
   if (!revert_load (self, operation_get_plan (operation), error))
     return NULL;
-  boot_id = backup_dup_boot_id ();
-  if (g_strcmp0 (boot_id, self->boot_id) != 0)
+  if (!device_number_holds (self->boot_id))
     renew_devices (self);
   self->peer = (Peer) { .guest = self->guest, .pid = self->pid, .start_time = self->start_time };
   self->guest_state = self->offline ? REVERT_GUEST_GONE : REVERT_GUEST_SAME;

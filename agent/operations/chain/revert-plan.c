@@ -6,9 +6,9 @@
 #include "revert-plan.h"
 
 #include <core/error.h>
+#include <disk/device-number.h>
 #include <string.h>
 
-#include "../backup.h"
 #include "../request-members.h"
 #include "../room.h"
 #include "../snapshot-plan.h"
@@ -358,7 +358,7 @@ revert_plan_begin (const ChainAsk *ask, const char *what)
   self->reset = json_object_get_boolean_member_with_default (request, "reset", TRUE);
   self->discard = json_object_get_boolean_member_with_default (request, "discard", FALSE);
   self->branch = name != NULL ? g_strdup (name) : default_branch (what);
-  self->boot_id = backup_dup_boot_id ();
+  self->boot_id = device_number_dup_boot ();
   if (self->offline)
     return self;
   self->was_running = g_strcmp0 (guest_get_run_state (ask->guest), "running") == 0;
