@@ -21,7 +21,7 @@ typedef struct
   gint64        late_us;        /* monotonic: from then on a job is late */
   gboolean      throttled;      /* this disk's guest writes slower by now */
   PivotWatch   *watch;          /* its job, while it is waited for */
-  PivotVerdict *verdict;        /* (nullable): that it is to be begun */
+  PivotVerdict *verdict;        /* (nullable): what is done once its file has a name for life */
   gboolean      looked;         /* all disks: what cannot wait is put right */
 } Begin;
 
@@ -278,6 +278,11 @@ on_named (GObject *source, GAsyncResult *result, gpointer user_data)
       give_up (self, error);
       return;
     }
+  if (verdict->action == PIVOT_ACTION_FOLLOW)
+    {
+      follow (self);
+      return;
+    }
   client = guest_require_client (self->set->peer.guest, &error);
   if (client == NULL)
     {
@@ -316,13 +321,12 @@ on_settled (GObject *source, GAsyncResult *result, gpointer user_data)
     next_disk (self, PIVOT_UNKNOWN);
   else if (is_called_off (self))
     give_up_cancelled (self);
-  else if (verdict->action == PIVOT_ACTION_BEGIN)
+  else
     {
+      /* Of a job that is found, too: the name was given after the plan had been written down. */
       self->verdict = g_steal_pointer (&verdict);
       pivot_name_async (current (self), on_named, self);
     }
-  else
-    follow (self);
 }
 
 /* All disks are looked at before the first job is waited for: one of them may hold its guest's
