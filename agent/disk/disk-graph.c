@@ -140,8 +140,8 @@ has_name (GPtrArray  *disks,
   return FALSE;
 }
 
-/* What people call the disk; no other of @disks is called so. */
-static char *
+/* Calls the disk what people call it, and no other of @disks. */
+static void
 choose_name (GPtrArray  *disks,
              Disk       *disk,
              const char *drive,
@@ -150,28 +150,39 @@ choose_name (GPtrArray  *disks,
 {
   g_autofree char *id = find_device_id (qdev);
   g_autofree char *file = disk->published != NULL ? g_path_get_basename (disk->published) : NULL;
-  const char *given = root != NULL ? find_given_name (root) : NULL;
-  const char *candidates[] = { drive, id, given, file };
+  const struct { const char *name; DiskNaming by; } candidates[] = {
+    { drive, DISK_NAMED_BY_DEVICE },
+    { id, DISK_NAMED_BY_DEVICE },
+    { root != NULL ? find_given_name (root) : NULL, DISK_NAMED_BY_NODE },
+    { file, DISK_NAMED_BY_FILE },
+  };
   const char *best = NULL;
 
   for (gsize i = 0; i < G_N_ELEMENTS (candidates); i++)
     {
-      if (candidates[i] == NULL || candidates[i][0] == '\0')
+      const char *name = candidates[i].name;
+
+      if (name == NULL || name[0] == '\0')
         continue;
-      if (!has_name (disks, candidates[i]))
-        return g_strdup (candidates[i]);
+      if (best == NULL || !has_name (disks, name))
+        disk->named_by = candidates[i].by;
+      if (!has_name (disks, name))
+        {
+          disk->name = g_strdup (name);
+          return;
+        }
       if (best == NULL)
-        best = candidates[i];
+        best = name;
     }
   if (best == NULL)
     best = "disk";
 
-  for (guint i = 1;; i++)
+  for (guint i = 1; disk->name == NULL; i++)
     {
       g_autofree char *name = i == 1 ? g_strdup (best) : g_strdup_printf ("%s-%u", best, i);
 
       if (!has_name (disks, name))
-        return g_steal_pointer (&name);
+        disk->name = g_steal_pointer (&name);
     }
 }
 
@@ -238,7 +249,7 @@ add_disk (GPtrArray  *disks,
       if (disk->layers->len > 0)
         disk->published = g_strdup (disk_get_active (disk)->path);
     }
-  disk->name = choose_name (disks, disk, drive, qdev, root);
+  choose_name (disks, disk, drive, qdev, root);
   add_aliases (disk, drive, qdev, root);
   g_ptr_array_add (disks, g_steal_pointer (&disk));
 }

@@ -155,8 +155,15 @@ known_disks_load (Journal *journal, const char *guest, GError **error)
   return g_steal_pointer (&known);
 }
 
-static const KnownDisk *
-find (GPtrArray *known, const char *name)
+/**
+ * known_disks_find:
+ * @known: (element-type KnownDisk): what is known of a guest
+ * @name: what a disk is called
+ *
+ * Returns: (transfer none) (nullable): it, as it was last seen
+ */
+const KnownDisk *
+known_disks_find (GPtrArray *known, const char *name)
 {
   for (guint i = 0; i < known->len; i++)
     {
@@ -170,8 +177,14 @@ find (GPtrArray *known, const char *name)
 
 /* --- writing --- */
 
-static gboolean
-is_usable (Disk *disk)
+/**
+ * known_disk_is_usable:
+ * @disk: a disk
+ *
+ * Returns: whether it can be worked on, and remembered
+ */
+gboolean
+known_disk_is_usable (Disk *disk)
 {
   const Layer *active = disk_get_active (disk);
 
@@ -273,7 +286,7 @@ find_present (GPtrArray *disks, const char *name)
     {
       Disk *disk = g_ptr_array_index (disks, i);
 
-      if (g_str_equal (disk->name, name) && is_usable (disk))
+      if (g_str_equal (disk->name, name) && known_disk_is_usable (disk))
         return disk;
     }
   return NULL;
@@ -285,9 +298,9 @@ save_all (Journal *journal, const char *guest, GPtrArray *known, GPtrArray *disk
   for (guint i = 0; i < disks->len; i++)
     {
       Disk *disk = g_ptr_array_index (disks, i);
-      const KnownDisk *row = find (known, disk->name);
+      const KnownDisk *row = known_disks_find (known, disk->name);
 
-      if (is_usable (disk) && (row == NULL || !is_same (row, disk))
+      if (known_disk_is_usable (disk) && (row == NULL || !is_same (row, disk))
           && !save_disk (journal, guest, disk, error))
         return FALSE;
     }
@@ -312,9 +325,9 @@ is_news (GPtrArray *known, GPtrArray *disks)
   for (guint i = 0; i < disks->len; i++)
     {
       Disk *disk = g_ptr_array_index (disks, i);
-      const KnownDisk *row = find (known, disk->name);
+      const KnownDisk *row = known_disks_find (known, disk->name);
 
-      if (!is_usable (disk))
+      if (!known_disk_is_usable (disk))
         continue;
       usable++;
       if (row == NULL || !is_same (row, disk))
@@ -348,42 +361,4 @@ known_disks_save (Journal *journal, const char *guest, GPtrArray *disks, GError 
     return journal_commit (journal, error);
   journal_rollback (journal);
   return FALSE;
-}
-
-/* --- names --- */
-
-static gboolean
-leads_to (const char *path, const Layer *layer)
-{
-  FileFacts facts = { 0 };
-
-  return !layer->facts.block_device && !g_file_test (path, G_FILE_TEST_IS_SYMLINK)
-         && files_look (path, &facts, NULL) && file_facts_agree (&facts, &layer->facts);
-}
-
-/**
- * known_disks_name:
- * @known: (element-type KnownDisk): what is known of a guest
- * @disks: (element-type Disk): its disks, with the facts of their files
- *
- * An active commit moves a guest onto a file that has a name of its own, while the guest goes on
- * being started from the name that it was always started from: that this leads to the same file
- * cannot be seen from the file. Blocking.
- */
-void
-known_disks_name (GPtrArray *known, GPtrArray *disks)
-{
-  for (guint i = 0; i < disks->len; i++)
-    {
-      Disk *disk = g_ptr_array_index (disks, i);
-      const KnownDisk *row = find (known, disk->name);
-
-      if (row == NULL || !is_usable (disk) || g_str_equal (row->published, disk->published)
-          || !leads_to (row->published, disk_get_active (disk)))
-        continue;
-      g_free (disk->published);
-      disk->published = g_strdup (row->published);
-      if (!g_ptr_array_find_with_equal_func (disk->aliases, row->published, g_str_equal, NULL))
-        g_ptr_array_add (disk->aliases, g_strdup (row->published));
-    }
 }

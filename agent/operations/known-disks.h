@@ -38,6 +38,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (KnownDisk, known_disk_free)
  * known. */
 const char *known_disk_format_of (const KnownDisk *self, guint64 dev, guint64 ino, gint64 born_ns);
 
+/* Whether there is something to be remembered of it. */
+gboolean    known_disk_is_usable (Disk *disk);
+
 /* By name. (transfer full): of KnownDisk */
 GPtrArray  *known_disks_load     (Journal *journal, const char *guest,
                                   GError **error) G_GNUC_WARN_UNUSED_RESULT;
@@ -45,8 +48,10 @@ GPtrArray  *known_disks_load     (Journal *journal, const char *guest,
  * where nothing is new. */
 gboolean    known_disks_save     (Journal *journal, const char *guest, GPtrArray *disks,
                                   GError **error) G_GNUC_WARN_UNUSED_RESULT;
-/* Gives @disks the published names that are known, where these still lead to the active file.
- * Blocking. */
+/* (transfer none) (nullable): that of the name. */
+const KnownDisk *known_disks_find (GPtrArray *known, const char *name);
+/* Gives @disks the names that they are known by, and the published ones, where these still lead to
+ * the active file. Blocking. */
 void        known_disks_name     (GPtrArray *known, GPtrArray *disks);
 
 /* Looks at an attached guest as inspect_async() does, names its disks as they are known, and

@@ -127,6 +127,48 @@ def test_the_guest_moves_to_another_filesystem(qemu, kind, chains, tmp_path):
         s.judge()
 
 
+@pairs('interface', ('virtio',), ('scsi',), quick=[1])
+def test_a_disk_without_an_id(qemu, interface, chains, tmp_path):
+    """It is called after its node, and so it stays when that has gone."""
+    with chains(qemu, one_disk(tmp_path, qemu), kind='blockdev', interface=interface, ids=False) as s:
+        first, second = s.deepen(3)
+        s.delete(second)
+        s.delete(first)
+        third = s.point(disks=['disk0'])
+        s.mirror({'path': f'{tmp_path}/a/copy'}, end='pivot')
+        s.point(disks=['disk0'])
+        s.grow()
+        s.revert(third)
+        s.point(disks=['disk0'])
+        s.daemon.stop()
+        s.daemon.start()
+        s.wait_attached()
+        s.stream()
+        s.point(disks=['disk0'])
+        s.restart()
+        s.point(disks=['disk0'])
+        s.judge()
+
+
+@pairs('kind', ('drive',), ('blockdev',), quick=[0])
+def test_the_daemon_dies_while_it_is_copied(qemu, kind, chains, tmp_path):
+    """What is left has the name that it was given before."""
+    with chains(qemu, one_disk(tmp_path, qemu), kind=kind) as s:
+        s.write(at=20, size=20)
+        operation = s.begin_to('disks', 'disk0', 'mirror', target={'path': f'{tmp_path}/a/copy'},
+                               end='pivot', speed=1 << 20)
+        wait_until(lambda: s.vm.qmp.execute('query-jobs'), 'a job runs', interval=0.01)
+        s.daemon.kill()
+        s.daemon.start()
+        s.wait_attached()
+        answer = s.daemon.request('PATCH', f"/v1/operations/{operation['id']}", {'speed': 0})
+        assert answer.status == 200, answer.body
+        told, = s.daemon.finished(operation)['result']['disks']
+        assert told['left'] == f'{tmp_path}/a/disk.0'
+        s.aside.add(told['left'])
+        s.judge()
+
+
 @pairs('kind', ('drive',), ('blockdev',), quick=[1])
 def test_what_the_guest_moved_away_from(qemu, kind, chains, tmp_path):
     """It keeps its name and all that it shows when points go that it stands on."""

@@ -222,16 +222,18 @@ class Machine(Peer):
                are not read-only, in this order
     iothread   the disks work in an I/O thread
     cd         an empty CD drive, device `cd0`
+    ids        the devices have them; else the node of -blockdev is called as they would be
     paused     the guest waits for `cont`
     delay      microseconds between its records
     """
 
     def __init__(self, qemu=None, *, kind='drive', interface='virtio', disks=(), iothread=False,
-                 cd=False, paused=False, delay=bootsector.DELAY, accel='tcg', memory=32, name=None,
+                 cd=False, ids=True, paused=False, delay=bootsector.DELAY, accel='tcg', memory=32, name=None,
                  uuid=None, args=(), folder=None):
         super().__init__(qemu, folder)
         assert kind in ('drive', 'blockdev') and interface in ('virtio', 'scsi')
         self.kind, self.interface, self.iothread, self.cd = kind, interface, iothread, cd
+        self.ids = ids
         self.disks = [disk if isinstance(disk, Disk) else Disk(disk) for disk in disks]
         self.written = [disk for disk in self.disks if not disk.read_only]
         self.paused, self.delay, self.accel, self.memory = paused, delay, accel, memory
@@ -274,7 +276,7 @@ class Machine(Peer):
         return command + [*map(str, self.args)]
 
     def _disk(self, index, disk, in_thread):
-        node = f'node{index}'
+        node = f'node{index}' if self.ids else f'disk{index}'
         if self.kind == 'blockdev':
             nodes = disk.nodes(node, always_named=True)
             backend = nodes.setdefault('node-name', f'{node}-top')
@@ -292,7 +294,9 @@ class Machine(Peer):
                     options += [f'node-name={node}', f'file.node-name={node}-file']
             description = ['-drive', ','.join([f'if=none,id={backend}', *options])]
         order = 1 + index + len(self.disks) * disk.read_only
-        device = f'drive={backend},id=disk{index},bootindex={order},write-cache=off'
+        device = f'drive={backend},bootindex={order},write-cache=off'
+        if self.ids:
+            device += f',id=disk{index}'
         if self.interface == 'scsi':
             device = f'scsi-hd,bus=scsi0.0,lun={index},{device}'
         else:

@@ -160,6 +160,72 @@ test_names (void)
   scratch_remove (folder);
 }
 
+static const char *
+name_of (GPtrArray *disks, guint index)
+{
+  return ((Disk *) disks->pdata[index])->name;
+}
+
+/* Moves bring files and nodes of other names; a disk that is called after its device has none. */
+static void
+test_called_as_before (void)
+{
+  char *folder = scratch_new ();
+  g_autofree char *base = scratch_write (folder, "copy", "x");
+  g_autofree char *other = scratch_write (folder, "other", "x");
+  g_autofree char *published = g_build_filename (folder, "disk", NULL);
+  g_autoptr (GPtrArray) disks = list_of (real_disk ("data", other, other),
+                                          real_disk ("copy", base, base));
+  g_autoptr (GPtrArray) known = g_ptr_array_new_with_free_func ((GDestroyNotify) known_disk_free);
+
+  g_assert_no_errno (link (base, published));
+  g_ptr_array_add (known, known_chain_disk ("data", published, "/gone", "qcow2"));
+  ((Disk *) disks->pdata[1])->named_by = DISK_NAMED_BY_DEVICE;
+  known_disks_name (known, disks);
+  g_assert_cmpstr (name_of (disks, 1), ==, "copy");
+
+  ((Disk *) disks->pdata[1])->named_by = DISK_NAMED_BY_FILE;
+  known_disks_name (known, disks);
+  g_assert_cmpstr (name_of (disks, 0), ==, "copy");
+  g_assert_cmpstr (name_of (disks, 1), ==, "data");
+  g_assert_cmpstr (((Disk *) disks->pdata[1])->published, ==, published);
+
+  /* Once more, as it is called right. */
+  known_disks_name (known, disks);
+  g_assert_cmpstr (name_of (disks, 1), ==, "data");
+
+  scratch_remove (folder);
+}
+
+/* A device stays where it is, whatever file it goes to; until another node has its name there. */
+static void
+test_called_after_device (void)
+{
+  char *folder = scratch_new ();
+  g_autofree char *file = scratch_write (folder, "copy", "x");
+  g_autoptr (GPtrArray) disks = list_of (real_disk ("copy", file, file), NULL);
+  g_autoptr (GPtrArray) known = g_ptr_array_new_with_free_func ((GDestroyNotify) known_disk_free);
+  KnownDisk *row = known_chain_disk ("data", "/gone", "/gone", "qcow2");
+  Disk *disk = disks->pdata[0];
+
+  g_ptr_array_add (known, row);
+  known_disks_name (known, disks);
+  g_assert_cmpstr (disk->name, ==, "copy");
+
+  g_strfreev (row->aliases);
+  row->aliases = g_strsplit ("data /machine/peripheral-anon/device[1]", " ", 0);
+  g_ptr_array_add (disk->aliases, g_strdup ("/machine/peripheral-anon/device[1]"));
+  disk->named_by = DISK_NAMED_BY_NODE;
+  known_disks_name (known, disks);
+  g_assert_cmpstr (disk->name, ==, "copy");
+  disk->named_by = DISK_NAMED_BY_FILE;
+  known_disks_name (known, disks);
+  g_assert_cmpstr (disk->name, ==, "data");
+  g_assert_cmpstr (disk->published, ==, file);
+
+  scratch_remove (folder);
+}
+
 /* --- shut off --- */
 
 static void
@@ -394,6 +460,8 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/known-disks/remembered", test_remembered);
   g_test_add_func ("/known-disks/names", test_names);
+  g_test_add_func ("/operations/known-disks/called-as-before", test_called_as_before);
+  g_test_add_func ("/operations/known-disks/called-after-device", test_called_after_device);
   add_chain_test ("/look-offline/chain", test_shut_off);
   add_chain_test ("/look-offline/newer-overlay", test_newer_overlay);
   add_chain_test ("/look-offline/forged", test_forged);

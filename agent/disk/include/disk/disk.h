@@ -33,9 +33,19 @@ typedef struct
   FileFacts  facts;
 } Layer;
 
+/* How long a name stays: a file's until the guest moves to another one, a node's until the layer is
+ * merged into another one, a device's for good. */
+typedef enum
+{
+  DISK_NAMED_BY_FILE,
+  DISK_NAMED_BY_NODE,
+  DISK_NAMED_BY_DEVICE,
+} DiskNaming;
+
 typedef struct
 {
   char      *name;              /* what people call it: id of drive or device, node, file */
+  DiskNaming named_by;
   GPtrArray *aliases;           /* of char *: all that name it */
   char      *root;              /* the node the device is on: a filter, or the active layer's */
   char      *published;         /* (nullable): the path to start the guest from */
