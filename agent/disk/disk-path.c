@@ -4,6 +4,8 @@
 
 #include "disk-private.h"
 
+#include <disk/names.h>
+
 #include <string.h>
 
 #define JSON_PREFIX   "json:"
@@ -56,15 +58,27 @@ is_window (QmpNode *node)
          && (json_object_has_member (name, "offset") || json_object_has_member (name, "size"));
 }
 
+/* @folder: (nullable): the one that QEMU runs in, by its own name: on the way up from it are no
+ * links, and it may be gone when the guest is. */
 static char *
 make_absolute (const char *filename,
                const char *folder)
 {
+  g_autofree char *above = g_strdup (folder);
+
   if (filename == NULL || filename[0] == '\0' || g_str_has_prefix (filename, FDSET_PREFIX)
       || (folder == NULL && !g_path_is_absolute (filename)))
     return NULL;
 
-  return g_canonicalize_filename (filename, folder);
+  for (; g_str_has_prefix (filename, "../"); filename += strlen ("../"))
+    {
+      char *next = g_path_get_dirname (above);
+
+      g_free (above);
+      above = next;
+    }
+
+  return names_absolute (filename, above);
 }
 
 char *

@@ -55,7 +55,7 @@ resolve (const char *name,
   if (has_protocol (name))
     return NULL;
 
-  return g_canonicalize_filename (name, folder);
+  return names_absolute (name, folder);
 }
 
 static void

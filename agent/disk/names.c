@@ -16,6 +16,29 @@
 #define MAX_DIGITS 9u                           /* so that a number and the next fit in 32 bits */
 
 /**
+ * names_absolute:
+ * @name: the name of a file
+ * @folder: (nullable): absolute, where @name starts from; %NULL: @name is absolute
+ *
+ * A name with ".." stays as it is: behind a symbolic link that leads elsewhere than the text says,
+ * and QEMU leaves it to the kernel. Pure.
+ *
+ * Returns: (transfer full): the absolute path, tidied where that changes nothing
+ */
+char *
+names_absolute (const char *name,
+                const char *folder)
+{
+  g_autofree char *path = g_path_is_absolute (name) ? g_strdup (name)
+                                                    : g_build_filename (folder, name, NULL);
+
+  if (strstr (path, "/../") != NULL || g_str_has_suffix (path, "/.."))
+    return g_steal_pointer (&path);
+
+  return g_canonicalize_filename (path, NULL);
+}
+
+/**
  * names_split_layer:
  * @path: a path or a name without folder
  * @published: (out) (optional) (transfer full): @path without its number

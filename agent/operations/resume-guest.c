@@ -6,6 +6,7 @@
 #include <operations/operations.h>
 
 #include <core/error.h>
+#include <disk/names.h>
 #include <disk/space.h>
 #include <guest/alarm.h>
 
@@ -179,7 +180,7 @@ list_paths (Guest *guest)
 
       if (alarm->no_space && alarm->path != NULL
           && (g_path_is_absolute (alarm->path) || folder != NULL))
-        g_ptr_array_add (paths, g_canonicalize_filename (alarm->path, folder));
+        g_ptr_array_add (paths, names_absolute (alarm->path, folder));
     }
   return paths;
 }

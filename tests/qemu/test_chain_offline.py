@@ -3,7 +3,7 @@
 
 import pytest
 
-from support import Machine, qemus
+from support import Machine, programs, qemus
 from support.chains import one_disk
 from support.oracles import compare
 from support.scene import pairs
@@ -18,6 +18,8 @@ def test_commits(qemu, kind, chains, tmp_path):
         kept = s.deepen(5)
         s.shut_off()
         s.still = True
+        # Then it is written to whenever it is opened to be committed.
+        programs.img('bitmap', '--add', s.paths[0][0], 'backup', qemu=qemu)
         commit(s, kept, 2, 1)
         commit(s, kept, 3, 1)
         commit(s, kept, 1, 0)

@@ -14,6 +14,9 @@ void
 offline_facts_clear (OfflineFacts *self)
 {
   g_clear_pointer (&self->base, g_free);
+  if (self->claim >= 0)
+    close (self->claim);
+  self->claim = -1;
 }
 
 /* --- reading headers --- */
@@ -109,10 +112,9 @@ check_rest (const ImageLink *image, GError **error)
   return TRUE;
 }
 
-/* That the files stand on each other as planned. @base: (out): how the second calls the lowest.
- * @upper: (out): the uppermost */
+/* That the files stand on each other as planned. @base: (out): how the second calls the lowest. */
 static gboolean
-check_chain (const ChainMove *move, char **base, ImageLink **upper, GError **error)
+check_chain (const ChainMove *move, char **base, GError **error)
 {
   g_autoptr (ImageLink) lowest = read_file (g_ptr_array_index (move->files, 0), error);
   g_autoptr (ImageLink) image = NULL;
@@ -139,7 +141,6 @@ check_chain (const ChainMove *move, char **base, ImageLink **upper, GError **err
                        lowest->path, image->path);
       return FALSE;
     }
-  *upper = g_steal_pointer (&image);
   return TRUE;
 }
 
@@ -196,10 +197,23 @@ look_at_stream (const ChainMove *move, gboolean *before, gboolean *after, GError
   return TRUE;
 }
 
+/* A guest that is started from the top must not write to it any more once it is read: what it wrote
+ * would be gone with the name. */
+static gboolean
+claim_top (const ChainMove *move, OfflineFacts *facts, GError **error)
+{
+  const ChainFile *upper = chain_move_upper (move);
+
+  if (move->kind != MOVE_COMMIT || move->above != NULL || move->published == NULL)
+    return TRUE;
+  facts->claim = files_claim (upper->path, (guint64) upper->dev, (guint64) upper->ino, error);
+  return facts->claim >= 0;
+}
+
 /**
  * offline_look:
  * @move: a move
- * @facts: (out): how far it is; clear it
+ * @facts: (inout): how far it is; clear it, at the latest when the move is at its end
  * @error: return location: AGENT_ERROR CONFLICT or INTERNAL
  *
  * Returns: FALSE when it can neither be done nor is done
@@ -207,7 +221,6 @@ look_at_stream (const ChainMove *move, gboolean *before, gboolean *after, GError
 gboolean
 offline_look (const ChainMove *move, OfflineFacts *facts, GError **error)
 {
-  g_autoptr (ImageLink) upper = NULL;
   gboolean before = FALSE;
   gboolean after = FALSE;
 
@@ -223,11 +236,7 @@ offline_look (const ChainMove *move, OfflineFacts *facts, GError **error)
                                  : move->published != NULL ? move->published
                                                            : chain_move_into (move)->path,
                         "it leads to another file");
-  g_clear_pointer (&facts->base, g_free);
-  if (!check_chain (move, &facts->base, &upper, error))
-    return FALSE;
-  facts->upper_mtime_ns = upper->facts.mtime_ns;
-  return TRUE;
+  return claim_top (move, facts, error) && check_chain (move, &facts->base, error);
 }
 
 /* --- making it last --- */
@@ -256,29 +265,17 @@ offline_settle_header (const ChainMove *move, GError **error)
 /**
  * offline_publish:
  * @move: a commit of the top, whose data are durable
- * @facts: what was seen before it was committed
- * @again: (out): it has to be committed once more
+ * @facts: what offline_look() has claimed; it is let go
  * @error: return location: AGENT_ERROR CONFLICT, NO_SPACE or INTERNAL
  *
- * Between the end of qemu-img and this a guest may have been started, have written and have ended.
- * While the name moves none can be started.
- *
- * Returns: whether the name leads to the file that took the data, or @again is set
+ * Returns: whether the name leads to the file that took the data
  */
 gboolean
-offline_publish (const ChainMove *move, const OfflineFacts *facts, gboolean *again, GError **error)
+offline_publish (const ChainMove *move, OfflineFacts *facts, GError **error)
 {
-  const ChainFile *upper = g_ptr_array_index (move->files, move->files->len - 1);
-  FileFacts now = { 0 };
-  gboolean ok;
-  int fd = files_claim (upper->path, (guint64) upper->dev, (guint64) upper->ino, error);
+  gboolean ok = files_publish (chain_move_into (move)->path, move->published,
+                               (guint64) chain_move_upper (move)->ino, error);
 
-  if (fd < 0)
-    return FALSE;
-  ok = files_look (upper->path, &now, error);
-  *again = ok && now.mtime_ns != facts->upper_mtime_ns;
-  if (ok && !*again)
-    ok = files_publish (chain_move_into (move)->path, move->published, (guint64) upper->ino, error);
-  close (fd);
+  offline_facts_clear (facts);
   return ok;
 }

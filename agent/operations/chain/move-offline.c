@@ -19,8 +19,7 @@
 
 #include "move-offline-files.h"
 
-#define STALL_S   120u                          /* without a byte read or written */
-#define MAX_TRIES 3u
+#define STALL_S 120u                            /* without a byte read or written */
 
 typedef struct _Run Run;
 
@@ -33,12 +32,8 @@ struct _Run
   Operation    *operation;
   Part          part;           /* the one that a thread is at */
   OfflineFacts  facts;
-  gboolean      again;
-  guint         tries;
   GError       *error;          /* (nullable): why the copy has come to nothing */
 };
-
-static void look_again (GTask *task);
 
 static void
 run_free (Run *self)
@@ -108,7 +103,7 @@ settle_header (Run *self, GError **error)
 static gboolean
 publish (Run *self, GError **error)
 {
-  return offline_publish (self->move, &self->facts, &self->again, error);
+  return offline_publish (self->move, &self->facts, error);
 }
 
 /* A death may have come before any of it was on disk. */
@@ -135,24 +130,6 @@ on_settled (GObject *source, GAsyncResult *result, gpointer user_data)
 
   if (part_done (task, result))
     g_task_return_boolean (task, TRUE);
-}
-
-static void
-on_published (GObject *source, GAsyncResult *result, gpointer user_data)
-{
-  g_autoptr (GTask) task = user_data;
-  Run *self = g_task_get_task_data (task);
-
-  if (!part_done (task, result))
-    return;
-  if (!self->again)
-    g_task_return_boolean (task, TRUE);
-  else if (++self->tries < MAX_TRIES)
-    look_again (task);
-  else
-    g_task_return_new_error (task, AGENT_ERROR, AGENT_ERROR_CONFLICT,
-                             "disk %s: somebody goes on writing to it while it is committed",
-                             self->move->disk);
 }
 
 /* --- copying --- */
@@ -215,7 +192,7 @@ on_data_settled (GObject *source, GAsyncResult *result, gpointer user_data)
   else if (self->move->above != NULL)
     rename_above (task);
   else if (self->move->published != NULL)
-    run_part (task, publish, on_published);
+    run_part (task, publish, on_settled);
   else
     g_task_return_boolean (task, TRUE);
 }
@@ -265,19 +242,29 @@ on_copied (GObject *source, GAsyncResult *result, gpointer user_data)
     g_task_return_error (task, g_steal_pointer (&self->error));
 }
 
+/* How qemu-img is to open @file. What is @claimed already it does not lock: it would not get that.
+ * The files below it, the one that it writes to among them, it locks as ever. */
+static char *
+describe_file (const ChainFile *file, gboolean claimed)
+{
+  g_auto (GStrv) parts = g_strsplit (file->path, ",", -1);
+  g_autofree char *path = g_strjoinv (",,", parts);
+
+  return g_strdup_printf ("driver=%s,file.locking=%s,file.filename=%s", file->format,
+                          claimed ? "off" : "auto", path);
+}
+
 static void
 commit (GTask *task)
 {
   Run *self = g_task_get_task_data (task);
   const ChainMove *move = self->move;
-  const ChainFile *upper = g_ptr_array_index (move->files, move->files->len - 1);
+  g_autofree char *upper = describe_file (chain_move_upper (move), self->facts.claim >= 0);
   g_autofree char *speed = g_strdup_printf ("%" G_GINT64_FORMAT, move->speed);
   g_autoptr (GPtrArray) words = g_ptr_array_new ();
 
   g_ptr_array_add (words, (gpointer) "commit");
   g_ptr_array_add (words, (gpointer) "-d");
-  g_ptr_array_add (words, (gpointer) "-f");
-  g_ptr_array_add (words, upper->format);
   g_ptr_array_add (words, (gpointer) "-b");
   g_ptr_array_add (words, self->facts.base);
   if (move->speed > 0)
@@ -285,7 +272,8 @@ commit (GTask *task)
       g_ptr_array_add (words, (gpointer) "-r");
       g_ptr_array_add (words, speed);
     }
-  g_ptr_array_add (words, upper->path);
+  g_ptr_array_add (words, (gpointer) "--image-opts");
+  g_ptr_array_add (words, upper);
   g_ptr_array_add (words, NULL);
   qemu_img_run_async ((const char *const *) words->pdata, STALL_S, on_progress, self,
                       g_task_get_cancellable (task), on_copied, g_object_ref (task));
@@ -365,12 +353,6 @@ on_looked (GObject *source, GAsyncResult *result, gpointer user_data)
     copy (task);
 }
 
-static void
-look_again (GTask *task)
-{
-  run_part (task, look, on_looked);
-}
-
 /**
  * chain_move_offline_async:
  * @move: a move whose files nobody has open; its members moved and begun are kept
@@ -393,8 +375,9 @@ chain_move_offline_async (ChainMove *move, Operation *operation, GCancellable *c
   g_task_set_check_cancellable (task, FALSE);
   self->move = move;
   self->operation = g_object_ref (operation);
+  self->facts = (OfflineFacts) OFFLINE_FACTS_NONE;
   g_task_set_task_data (task, self, (GDestroyNotify) run_free);
-  look_again (task);
+  run_part (task, look, on_looked);
 }
 
 /**
@@ -408,5 +391,9 @@ chain_move_offline_async (ChainMove *move, Operation *operation, GCancellable *c
 gboolean
 chain_move_offline_finish (GAsyncResult *result, GError **error)
 {
+  Run *self = g_task_get_task_data (G_TASK (result));
+
+  /* Not when the task goes: the caller may want to look at the files, or to try again. */
+  offline_facts_clear (&self->facts);
   return g_task_propagate_boolean (G_TASK (result), error);
 }

@@ -216,8 +216,12 @@ test_file_names (void)
     const char *filename;       /* of the protocol node, as it stands in QEMU's JSON */
     const char *path;           /* NULL: no local file */
   } rows[] = {
-    { "/disks/x/../y//z", "/disks/y/z" },
+    { "/disks/./x//y", "/disks/x/y" },
+    { "/disks/x/../y//z", "/disks/x/../y//z" },
     { "plain", "/disks/run/plain" },
+    { "../x", "/disks/x" },
+    { "../../../x", "/x" },
+    { "../x/../y", "/disks/x/../y" },
     { "./a:b", "/disks/run/a:b" },
     { "json:{\\\"driver\\\": \\\"file\\\", \\\"filename\\\": \\\"/odd/name\\\"}", "/odd/name" },
     { "json:{\\\"driver\\\": \\\"file\\\", \\\"filename\\\": \\\"odd\\\"}", "/disks/run/odd" },

@@ -8,6 +8,7 @@
 #include <core/error.h>
 #include <disk/links.h>
 
+#include <glib/gstdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -147,6 +148,45 @@ test_foreign_backing (void)
   scratch_remove (folder);
 }
 
+/* What is beside a link to a folder is not what is above the folder. */
+static void
+test_above_a_link (void)
+{
+  char *real;
+  char *folder;
+  g_autofree char *deep = NULL;
+  g_autofree char *images = NULL;
+  g_autofree char *base = NULL;
+  g_autofree char *decoy = NULL;
+  g_autofree char *clone = NULL;
+  g_autoptr (GPtrArray) links = NULL;
+  FileFacts facts;
+  ImageLink *link;
+
+  if (!images_available ())
+    return;
+
+  real = scratch_new ();
+  folder = scratch_new ();
+  deep = g_build_filename (real, "deep", NULL);
+  images = g_build_filename (folder, "images", NULL);
+  g_assert_no_errno (g_mkdir (deep, 0700));
+  g_assert_no_errno (symlink (deep, images));
+  base = images_create (real, "golden.img", "1M", NULL, NULL);
+  decoy = images_create (folder, "golden.img", "1M", NULL, NULL);
+  clone = images_create (images, "clone", "1M", "../golden.img", "qcow2");
+
+  links = scan (images, NULL);
+  link = find (links, clone);
+  facts = scratch_look (base);
+  g_assert_true (link->backing_known);
+  g_assert_cmpuint (link->backing_ino, ==, facts.ino);
+
+  g_assert_no_errno (g_remove (clone));
+  scratch_remove (folder);
+  scratch_remove (real);
+}
+
 /* What begins like a qcow2 and is none cannot be opened by anybody: it is left out of a folder, and
  * refused alone. */
 static void
@@ -193,6 +233,7 @@ main (int    argc,
   g_test_add_func ("/links/chain", test_chain);
   g_test_add_func ("/links/names", test_names);
   g_test_add_func ("/links/foreign-backing", test_foreign_backing);
+  g_test_add_func ("/links/above-a-link", test_above_a_link);
   g_test_add_func ("/links/damaged", test_damaged);
   g_test_add_func ("/links/no-folder", test_no_folder);
 

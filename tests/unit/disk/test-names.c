@@ -12,6 +12,31 @@
 #include <unistd.h>
 
 static void
+test_absolute (void)
+{
+  static const struct { const char *name; const char *folder; const char *path; } rows[] = {
+    { "x", "/a/b", "/a/b/x" },
+    { "./x:y", "/a//b/", "/a/b/x:y" },
+    { "/a//./x", NULL, "/a/x" },
+    { "/x", "/a", "/x" },
+    { "a..b/..c", "/a", "/a/a..b/..c" },
+    /* /a/b may be a link to anywhere */
+    { "../x", "/a/b", "/a/b/../x" },
+    { "c/../x", "/a/b", "/a/b/c/../x" },
+    { "x", "/a/../b", "/a/../b/x" },
+    { "..", "/a/b", "/a/b/.." },
+    { "/a/b/../x", NULL, "/a/b/../x" },
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (rows); i++)
+    {
+      g_autofree char *path = names_absolute (rows[i].name, rows[i].folder);
+
+      g_assert_cmpstr (path, ==, rows[i].path);
+    }
+}
+
+static void
 test_split (void)
 {
   static const struct
@@ -246,6 +271,7 @@ main (int    argc,
 {
   g_test_init (&argc, &argv, NULL);
 
+  g_test_add_func ("/names/absolute", test_absolute);
   g_test_add_func ("/names/split", test_split);
   g_test_add_func ("/names/choose", test_choose);
   g_test_add_func ("/names/choose-device", test_choose_device);

@@ -9,6 +9,7 @@
 #include <core/error.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* --- every pair --- */
 
@@ -17,6 +18,7 @@ test_pairs (gconstpointer data)
 {
   const Variant *variant = data;
   g_autoptr (Chain) model = NULL;
+  gint64 moved = 0;
 
   if (!images_available ())
     return;
@@ -33,7 +35,7 @@ test_pairs (gconstpointer data)
         g_assert_true (chain_do_move (move, NULL, &error));
         g_assert_no_error (error);
         chain_assert_done (chain, move, first, last);
-        g_assert_cmpint (move->moved, >, 0);
+        moved += move->moved;
         g_assert_true (move->begun);
 
         /* Again: it is done, also when the rest of it is gone. */
@@ -45,6 +47,55 @@ test_pairs (gconstpointer data)
         g_assert_no_error (error);
         g_assert_cmpint (move->moved, ==, 0);
       }
+  /* What one tool wrote is not seen when it is gone before it is looked at. */
+  g_assert_cmpint (moved, >, 0);
+}
+
+/* Of those of a top something is noted in it whenever it is opened to be committed. */
+static void
+test_bitmap (void)
+{
+  g_autoptr (Chain) chain = NULL;
+  g_autoptr (ChainMove) move = NULL;
+  g_autoptr (GError) error = NULL;
+  gboolean in_use = TRUE;
+
+  if (!images_available ())
+    return;
+  chain = chain_new (FALSE, FALSE);
+  images_do ("qemu-img", "bitmap", "--add", chain->published, "b", NULL);
+  move = chain_move_of (chain, MOVE_COMMIT, 0, 4);
+  g_assert_true (chain_do_move (move, NULL, &error));
+  g_assert_no_error (error);
+  chain_assert_done (chain, move, 0, 4);
+  g_assert_true (files_in_use (chain_move_upper (move)->path, &in_use, &error));
+  g_assert_false (in_use);
+  chain_assert_alone (chain, move);
+}
+
+/* The tool takes no part of a name for a word of its own. */
+static void
+test_odd_name (void)
+{
+  g_autoptr (Chain) chain = NULL;
+  g_autoptr (GError) error = NULL;
+
+  if (!images_available ())
+    return;
+  chain = chain_new (FALSE, FALSE);
+  for (guint last = 4; last > 0; last -= 2)
+    {
+      g_autoptr (ChainMove) move = chain_move_of (chain, MOVE_COMMIT, last - 1, last);
+      ChainFile *upper = chain_move_upper (move);
+      g_autofree char *path = g_strdup_printf ("%s/a:%u,,b=c,driver=raw, 'x'", chain->folder, last);
+
+      g_assert_no_errno (link (upper->path, path));
+      g_free (upper->path);
+      upper->path = g_strdup (path);
+      g_assert_true (chain_do_move (move, NULL, &error));
+      g_assert_no_error (error);
+      chain_assert_shows (chain);
+    }
 }
 
 /* The header says what it is told to, and what it is told nothing of it says so that the folder can
@@ -193,7 +244,8 @@ test_in_use (void)
 
       g_assert_false (chain_do_move (top, NULL, &error));
       g_assert_error (error, AGENT_ERROR, AGENT_ERROR_CONFLICT);
-      g_assert_nonnull (strstr (error->message, "lock"));
+      g_assert_nonnull (strstr (error->message, kind == MOVE_COMMIT ? "has it open" : "lock"));
+      g_assert_cmpint (top->begun, ==, kind != MOVE_COMMIT);
       g_clear_error (&error);
     }
   g_subprocess_force_exit (holder);
@@ -211,6 +263,8 @@ main (int argc, char **argv)
 
       g_test_add_data_func (path, &variants[i], test_pairs);
     }
+  g_test_add_func ("/move-offline/bitmap", test_bitmap);
+  g_test_add_func ("/move-offline/odd-name", test_odd_name);
   g_test_add_func ("/move-offline/backing-name", test_backing_name);
   g_test_add_func ("/move-offline/changed", test_changed);
   g_test_add_func ("/move-offline/other-format", test_other_format);

@@ -8,6 +8,8 @@ G_BEGIN_DECLS
 /* Names on disk. A disk is started from one published name, `disk`. Each layer has a name of its
  * own for life, `disk.0`, `disk.1`, ...; `disk` is one more hard link to the active one. */
 
+/* Where @name, as QEMU or a header has it, leads to from @folder (nullable: @name is absolute). */
+char     *names_absolute        (const char *name, const char *folder);
 /* "/a/disk.qcow2.12" -> "/a/disk.qcow2" and 12; FALSE when @path ends in no ".NUMBER". */
 gboolean  names_split_layer     (const char *path, char **published, guint *number);
 char     *names_layer           (const char *published, guint number);
