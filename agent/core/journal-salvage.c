@@ -535,8 +535,34 @@ journal_salvage_bytes (GBytes  *file,
 }
 
 /**
+ * journal_dup_bytes:
+ * @self: a journal that is open
+ * @error: return location
+ *
+ * Reads by SQLite: whoever opens the file beside it takes away, by closing it, the locks that the
+ * process has on it. The next one who looks at the file would then remove the log.
+ *
+ * Returns: (transfer full): what its file and log hold; %NULL with AGENT_ERROR_INTERNAL
+ */
+GBytes *
+journal_dup_bytes (Journal  *self,
+                   GError  **error)
+{
+  sqlite3_int64 size = 0;
+  guint8 *bytes = sqlite3_serialize (self->db, "main", &size, 0);
+
+  if (bytes == NULL)
+    {
+      journal_set_sqlite_error (error, self->db, self->path, "read");
+      return NULL;
+    }
+
+  return g_bytes_new_with_free_func (bytes, (gsize) size, sqlite3_free, bytes);
+}
+
+/**
  * journal_salvage:
- * @path: the journal's name; the file need not be there
+ * @path: the journal's name; the file need not be there, and nobody here has it open
  * @error: return location
  *
  * Returns: (transfer full): what could be read; %NULL with AGENT_ERROR_CONFLICT when it is of a

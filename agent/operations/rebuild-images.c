@@ -6,6 +6,7 @@
 #include "rebuild-parts.h"
 
 #include <image/source.h>
+#include <string.h>
 
 #include "document.h"
 #include "image-records.h"
@@ -262,6 +263,17 @@ on_owner (JournalRow *row, gpointer user_data)
   *owner = g_strdup (journal_row_text (row, 0));
 }
 
+/* Where there are more disks than one, their images are called POINT/DISK. */
+static char *
+name_point (const ImageInfo *image, const Disk *disk)
+{
+  g_autofree char *tail = g_strconcat ("/", disk->name, NULL);
+  const char *name = image->name != NULL ? image->name : image->id;
+
+  return g_str_has_suffix (name, tail) && strlen (name) > strlen (tail)
+    ? g_strndup (name, strlen (name) - strlen (tail)) : g_strdup (name);
+}
+
 /* The point that the image was made of. */
 static gboolean
 add_point (Rebuild *self, RebuildGuest *guest, const Disk *disk, const Layer *layer,
@@ -282,8 +294,10 @@ add_point (Rebuild *self, RebuildGuest *guest, const Disk *disk, const Layer *la
   point = point_new ();
   own = point_add_disk (point);
   point->id = g_strdup (id);
-  point->name = g_strdup (image->name);
+  point->name = name_point (image, disk);
   point->operation = g_strdup (id);
+  /* It may have had more disks, of which nothing is found any more. */
+  point->disk_count = rebuild_count_disks (guest);
   point->created_us = layer->facts.mtime_ns / 1000;
   own->disk = g_strdup (disk->name);
   own->path = g_strdup (layer->path);
@@ -294,7 +308,7 @@ add_point (Rebuild *self, RebuildGuest *guest, const Disk *disk, const Layer *la
   own->allocated = (gint64) layer->facts.allocated;
   own->format = g_strdup (layer->format);
   own->image_id = g_strdup (image->id);
-  rebuild_points_tell (guest->points, id, image->name, disk->name, layer->path, "store", NULL);
+  rebuild_points_tell (guest->points, id, point->name, disk->name, layer->path, "store", NULL);
   return points_add (self->content, guest->id, point, error);
 }
 

@@ -67,6 +67,8 @@ gboolean      rebuild_points_find   (Rebuild *self, RebuildGuest *guest,
 void          rebuild_points_tell   (JsonArray *list, const char *id, const char *name,
                                      const char *disk, const char *layer, const char *by,
                                      const char *reason);
+/* Of how many disks a point of the guest may be. */
+guint         rebuild_count_disks   (const RebuildGuest *guest);
 /* Of that layer of a disk and all below it, as FileFacts; FALSE: one cannot be looked at. */
 gboolean      rebuild_files_from    (Disk *disk, gint64 dev, gint64 ino, GArray *files);
 

@@ -340,6 +340,22 @@ rebuild_points_check (Rebuild *self, RebuildGuest *guest, GError **error)
 
 /* --- layers --- */
 
+/**
+ * rebuild_count_disks:
+ * @guest: a guest whose disks are known
+ *
+ * Returns: how many of them a point may be of
+ */
+guint
+rebuild_count_disks (const RebuildGuest *guest)
+{
+  guint n = 0;
+
+  for (guint i = 0; i < guest->disks->len; i++)
+    n += ((const Disk *) g_ptr_array_index (guest->disks, i))->skipped == NULL ? 1 : 0;
+  return n;
+}
+
 static gboolean
 is_lost (const RebuildGuest *guest, const char *layer)
 {
@@ -365,16 +381,6 @@ is_layer_of (const Disk *disk, const Layer *layer)
          && g_str_equal (published, disk->published);
 }
 
-static guint
-count_disks (const RebuildGuest *guest)
-{
-  guint n = 0;
-
-  for (guint i = 0; i < guest->disks->len; i++)
-    n += ((const Disk *) g_ptr_array_index (guest->disks, i))->skipped == NULL ? 1 : 0;
-  return n;
-}
-
 static gboolean
 add_found (Rebuild *self, RebuildGuest *guest, const Disk *disk, const Layer *layer, guint number,
            GError **error)
@@ -387,7 +393,7 @@ add_found (Rebuild *self, RebuildGuest *guest, const Disk *disk, const Layer *la
   point->created_us = layer->facts.mtime_ns / 1000;
   point->operation = g_strdup (point->id);
   /* What the guest's other disks showed then is not known. */
-  point->disk_count = count_disks (guest);
+  point->disk_count = rebuild_count_disks (guest);
   own->disk = g_strdup (disk->name);
   own->path = g_strdup (layer->path);
   own->dev = layer->facts.dev;

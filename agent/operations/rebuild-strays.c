@@ -13,6 +13,7 @@
 #include "snapshot-plan.h"
 
 #define JOB_DEADLINE_MS 10000
+#define OUR_PREFIX      "qsnap-"
 
 typedef struct
 {
@@ -156,19 +157,52 @@ end_next (GTask *task)
                             on_told, g_object_ref (task));
 }
 
-/* Whether the disk is started from another file than its device is on. */
+/* A job has its target open: a layer below, or a node of ours beside the chain. QEMU's filters call
+ * themselves as the file does that they are on. */
 static gboolean
-is_moved (Disk *disk)
+is_in_reach (QmpGraph *graph, const Disk *disk, const Layer *active, const FileFacts *file)
+{
+  const QmpNode *own = qmp_graph_find_node (graph, active->file_node);
+  GPtrArray *nodes = qmp_graph_get_nodes (graph);
+
+  for (guint i = 1; i < disk->layers->len; i++)
+    {
+      const Layer *layer = g_ptr_array_index (disk->layers, i);
+
+      if (layer->known && file_facts_agree (&layer->facts, file))
+        return TRUE;
+    }
+  for (guint i = 0; i < nodes->len; i++)
+    {
+      const QmpNode *node = g_ptr_array_index (nodes, i);
+      FileFacts facts = { 0 };
+
+      if (g_str_has_prefix (node->name, OUR_PREFIX) && node->filename != NULL
+          && g_path_is_absolute (node->filename)
+          && (own == NULL || g_strcmp0 (node->filename, own->filename) != 0)
+          && files_look (node->filename, &facts, NULL) && file_facts_agree (&facts, file))
+        return TRUE;
+    }
+  return FALSE;
+}
+
+/* Whether the disk is started from another file than its device is on. Since its own start QEMU has
+ * that open by the disk's name, which now tells of the other file; else by a layer's name. */
+static gboolean
+is_moved (QmpGraph *graph, Disk *disk)
 {
   const Layer *active = disk_get_active (disk);
   g_autofree char *published = NULL;
   FileFacts facts = { 0 };
-  guint number;
 
-  return active != NULL && active->known && active->path != NULL
-         && names_split_layer (active->path, &published, &number)
+  if (active == NULL || !active->known || active->path == NULL)
+    return FALSE;
+  if (is_in_reach (graph, disk, active, &active->facts))
+    return TRUE;
+  return names_split_layer (active->path, &published, NULL)
          && files_look (published, &facts, NULL)
-         && !file_facts_agree (&facts, &active->facts);
+         && !file_facts_agree (&facts, &active->facts)
+         && is_in_reach (graph, disk, active, &facts);
 }
 
 static void
@@ -186,7 +220,7 @@ on_inspected (GObject *source, GAsyncResult *result, gpointer user_data)
       return;
     }
   for (guint i = 0; i < inspection->disks->len; i++)
-    self->n_moved += is_moved (g_ptr_array_index (inspection->disks, i)) ? 1 : 0;
+    self->n_moved += is_moved (inspection->graph, g_ptr_array_index (inspection->disks, i)) ? 1 : 0;
   end_next (task);
 }
 
@@ -222,7 +256,7 @@ on_jobs (GObject *source, GAsyncResult *result, gpointer user_data)
     {
       const QmpJobInfo *job = g_ptr_array_index (self->jobs, i);
 
-      if (!g_str_has_prefix (job->id, "qsnap-")
+      if (!g_str_has_prefix (job->id, OUR_PREFIX)
           || is_owned (job->id, (const char *const *) self->owned))
         g_ptr_array_remove_index (self->jobs, i);
       else if (job->state == QMP_JOB_PENDING && pivots (job))

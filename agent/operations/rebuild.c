@@ -286,16 +286,57 @@ on_salvaged (GObject *source, GAsyncResult *result, gpointer user_data)
 }
 
 static void
-salvage_in_thread (GTask *salvaging, gpointer source, gpointer task_data,
-                   GCancellable *cancellable)
+return_salvage (GTask *salvaging, JournalSalvage *salvage, GError *error)
 {
-  GError *error = NULL;
-  JournalSalvage *salvage = journal_salvage (task_data, &error);
-
   if (salvage == NULL)
     g_task_return_error (salvaging, error);
   else
     g_task_return_pointer (salvaging, salvage, (GDestroyNotify) journal_salvage_free);
+}
+
+static void
+salvage_file_in_thread (GTask *salvaging, gpointer source, gpointer path, GCancellable *cancellable)
+{
+  GError *error = NULL;
+  JournalSalvage *salvage = journal_salvage (path, &error);
+
+  return_salvage (salvaging, salvage, error);
+}
+
+static void
+salvage_bytes_in_thread (GTask *salvaging, gpointer source, gpointer bytes,
+                         GCancellable *cancellable)
+{
+  GError *error = NULL;
+  JournalSalvage *salvage = journal_salvage_bytes (bytes, NULL, &error);
+
+  return_salvage (salvaging, salvage, error);
+}
+
+/* Nobody has a damaged file open; one that is whole is the journal's. */
+static void
+salvage (GTask *task)
+{
+  const Rebuild *self = g_task_get_task_data (task);
+  Journal *journal = operations_get_journal (self->operations);
+  g_autoptr (GTask) salvaging = g_task_new (NULL, NULL, on_salvaged, g_object_ref (task));
+  GError *error = NULL;
+  GBytes *bytes;
+
+  if (!self->was_whole)
+    {
+      g_task_set_task_data (salvaging, g_strdup (journal_get_path (journal)), g_free);
+      g_task_run_in_thread (salvaging, salvage_file_in_thread);
+      return;
+    }
+  bytes = journal_dup_bytes (journal, &error);
+  if (bytes == NULL)
+    {
+      g_task_return_error (salvaging, error);
+      return;
+    }
+  g_task_set_task_data (salvaging, bytes, (GDestroyNotify) g_bytes_unref);
+  g_task_run_in_thread (salvaging, salvage_bytes_in_thread);
 }
 
 static gboolean
@@ -336,7 +377,6 @@ operations_rebuild_journal_async (Operations *self, JsonObject *request, GCancel
 {
   g_autoptr (GTask) task = g_task_new (self, cancellable, callback, user_data);
   Journal *journal = operations_get_journal (self);
-  g_autoptr (GTask) salvaging = NULL;
   Rebuild *rebuild;
   gboolean force = FALSE;
   GError *error = NULL;
@@ -357,9 +397,7 @@ operations_rebuild_journal_async (Operations *self, JsonObject *request, GCancel
   if (rebuild->was_whole)
     journal_refuse (journal, agent_error_new (AGENT_ERROR_DAMAGED, "try again in a moment",
                                               "the journal is being rebuilt"));
-  salvaging = g_task_new (NULL, NULL, on_salvaged, g_object_ref (task));
-  g_task_set_task_data (salvaging, g_strdup (journal_get_path (journal)), g_free);
-  g_task_run_in_thread (salvaging, salvage_in_thread);
+  salvage (task);
 }
 
 /**

@@ -71,6 +71,9 @@ write_all (Journal *journal, const Takeover *takeover, GError **error)
       JsonObject *record = g_ptr_array_index (adoption->images, i);
       const AdoptedFile *file = adoption_find_file (adoption, document_text (record, "layer"));
 
+      /* Backups will stand on it. One that stands for no layer costs an upload. */
+      if (file != NULL && !adoption_is_proven (adoption, file))
+        file = NULL;
       if (!image_records_take (journal, guest, record, file != NULL ? file->path : NULL,
                                file != NULL ? &file->facts : NULL, error))
         return FALSE;

@@ -58,6 +58,27 @@ adoption_find_file (const Adoption *self, const char *told)
   return NULL;
 }
 
+/**
+ * adoption_is_proven:
+ * @self: a tree whose files were looked at
+ * @file: one of them
+ *
+ * Returns: whether it, and all that it stands on in the tree, is as it was when the tree was told,
+ *   whatever the caller says
+ */
+gboolean
+adoption_is_proven (const Adoption *self, const AdoptedFile *file)
+{
+  /* A circle has no more files than the tree. */
+  for (guint i = 0; file != NULL && i < self->files->len; i++)
+    {
+      if (!file->unchanged)
+        return FALSE;
+      file = adoption_find_file (self, file->backing);
+    }
+  return file == NULL;
+}
+
 static gboolean
 invalid (GError **error, const char *format, ...) G_GNUC_PRINTF (2, 3);
 
@@ -79,13 +100,14 @@ invalid (GError **error, const char *format, ...)
 
 /* The guest's other media may have stayed where they were. */
 static void
-need (const Adoption *self, const char *told)
+need (const Adoption *self, const char *told, gboolean by_point)
 {
   AdoptedFile *file = adoption_find_file (self, told);
 
-  while (file != NULL && !file->needed)
+  while (file != NULL && !(by_point ? file->shown : file->needed))
     {
       file->needed = TRUE;
+      file->shown = file->shown || by_point;
       file = adoption_find_file (self, file->backing);
     }
 }
@@ -127,6 +149,9 @@ parse_layer (Adoption *self, JsonNode *node, const char *published, const char *
   file->format = g_strdup (format);
   file->virtual_size = document_number (layer, "virtual_size");
   file->backing = g_strdup (document_text (layer, "backing"));
+  file->size = document_number (layer, "size");
+  if (!document_time (layer, "changed", &file->changed_us))
+    file->changed_us = 0;
   g_ptr_array_add (self->files, file);
   return TRUE;
 }
@@ -169,7 +194,7 @@ parse_points (Adoption *self, JsonArray *points, GError **error)
           if (file == NULL || strcmp (file->format, disk->format) != 0)
             return invalid (error, "point %s: %s is no layer of format %s of the tree", point->id,
                             disk->path, disk->format);
-          need (self, disk->path);
+          need (self, disk->path, TRUE);
         }
     }
   return TRUE;
@@ -191,7 +216,7 @@ parse_images (Adoption *self, JsonArray *images, GError **error)
       if (layer != NULL && adoption_find_file (self, layer) == NULL)
         return invalid (error, "image %s: %s is no layer of the tree", document_text (record, "id"),
                         layer);
-      need (self, layer);
+      need (self, layer, FALSE);
       g_ptr_array_add (self->images, json_object_ref (record));
     }
   return TRUE;
@@ -200,7 +225,8 @@ parse_images (Adoption *self, JsonArray *images, GError **error)
 /**
  * tree_check_parse:
  * @document: what operations_tree_async() has told on another host; "folder": where the files are
- *   here that were beside their disks there
+ *   here that were beside their disks there; "unchanged": the caller's word that nobody has written
+ *   to them
  * @error: return location: AGENT_ERROR_INVALID says what is wrong
  *
  * Returns: (transfer full): the tree to be taken over
@@ -208,7 +234,8 @@ parse_images (Adoption *self, JsonArray *images, GError **error)
 Adoption *
 tree_check_parse (JsonObject *document, GError **error)
 {
-  static const char *const members[] = { "guest", "disks", "points", "images", "folder", NULL };
+  static const char *const members[] = { "guest", "disks", "points", "images", "folder",
+                                         "unchanged", NULL };
   g_autoptr (Adoption) self = g_new0 (Adoption, 1);
   g_autofree char *folder = NULL;
   JsonArray *disks = document_array (document, "disks");
@@ -219,7 +246,8 @@ tree_check_parse (JsonObject *document, GError **error)
   self->points = g_ptr_array_new_with_free_func ((GDestroyNotify) point_free);
   self->images = g_ptr_array_new_with_free_func ((GDestroyNotify) json_object_unref);
   if (!request_has_only (document, members, error)
-      || !request_text (document, "folder", &folder, error))
+      || !request_text (document, "folder", &folder, error)
+      || !request_flag (document, "unchanged", &self->vouched, error))
     return NULL;
   if (folder != NULL && !g_path_is_absolute (folder))
     invalid (error, "folder: \"%s\" is no absolute path", folder);
@@ -251,6 +279,8 @@ check_file (AdoptedFile *file, GError **error)
   if (link == NULL)
     return FALSE;
   file->facts = link->facts;
+  file->unchanged = !file->facts.block_device && file->size == (gint64) file->facts.size
+                    && file->changed_us == file->facts.mtime_ns / 1000;
   if (link->virtual_size != file->virtual_size)
     return differs (error, "it is another image, or was resized: bring the right file", file->path,
                     "its virtual size is not the one told");
@@ -282,6 +312,19 @@ check_backing (const Adoption *self, const AdoptedFile *file, GError **error)
     return TRUE;
   return differs (error, "put the right name into its header: qemu-img rebase -u -b FILE -F FORMAT",
                   file->path, "its backing file is not the layer below it in the tree");
+}
+
+/* What a file is called, and what it stands on, stays the same when others are merged into it. */
+static gboolean
+check_unchanged (const Adoption *self, const AdoptedFile *file, GError **error)
+{
+  if (!file->shown || file->unchanged || self->vouched)
+    return TRUE;
+  return differs (error, "bring the tree as it is told now, and the files with their times (cp -p, "
+                  "rsync -t); or say that nobody has written to them since (unchanged)", file->path,
+                  file->changed_us == 0 ? "the tree does not tell when it was last written to"
+                                        : "it was written to after the tree was told, or has lost "
+                                          "its time");
 }
 
 static gboolean
@@ -365,6 +408,11 @@ tree_check_files (Adoption *self, const ChainLook *look, GError **error)
   for (guint i = 0; i < self->points->len; i++)
     {
       if (!place_point (self, look, g_ptr_array_index (self->points, i), error))
+        return FALSE;
+    }
+  for (guint i = 0; i < self->files->len; i++)
+    {
+      if (!check_unchanged (self, g_ptr_array_index (self->files, i), error))
         return FALSE;
     }
   return TRUE;

@@ -261,6 +261,12 @@ file_to_object (const ChainLook *look, Disk *disk, LayerTree *tree, GPtrArray *f
   else
     json_object_set_null_member (object, "allocated");
   document_set_text (object, "backing", below != NULL ? below->path : file->backing);
+  /* By these the file is known to show what it shows now; a block device has no such thing. */
+  if (file->known && !file->facts.block_device)
+    {
+      json_object_set_int_member (object, "size", (gint64) file->facts.size);
+      document_set_time (object, "changed", file->facts.mtime_ns / 1000);
+    }
   json_object_set_boolean_member (object, "in_chain", file->in_chain);
   json_object_set_boolean_member (object, "active", file->active);
   json_object_set_array_member (object, "points", points_of (look, disk->name, file));

@@ -120,7 +120,7 @@ def test_a_tree_moves_to_another_host(qemu, kind, chains, tmp_path):
         (there / 'a').mkdir(parents=True)
         for path in sorted((tmp_path / 'a').iterdir()):
             if path.name != 'disk':
-                shutil.copy(path, there / 'a')
+                shutil.copy2(path, there / 'a')
         active = next(layer['path'] for layer in tree['disks'][0]['layers'] if layer['active'])
         (there / 'a/disk').hardlink_to(there / 'a' / active.rpartition('/')[2])
         copies, models, mark = s.points, s.models, s.vm.acked()

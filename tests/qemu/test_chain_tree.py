@@ -6,6 +6,7 @@ import os
 import pytest
 
 from support import Disk, programs, qemus
+from support.chains import ChainScene, one_disk
 from support.daemon import Daemon
 from support.machine import wait_until
 from support.oracles import compare
@@ -115,6 +116,24 @@ def test_to_another_host(tmp_path):
             assert {name: layer['points'] for name, layer in layers(now).items()} \
                 == {name: layer['points'] for name, layer in layers(tree).items()}
         take_fourth(s, s.daemon, done[-1]['result']['images'][-1]['id'], tmp_path / 'back')
+
+
+@pytest.mark.slow
+def test_an_old_tree(tmp_path):
+    """What was merged into a layer since it was told can be seen: no point of before is taken over, and no image."""
+    with ChainScene(tmp_path, disks=one_disk(tmp_path)) as s:
+        first = s.point('first', image='layer')
+        s.write()
+        tree = s.daemon.get(s.path('tree')).json
+        s.commit(discard_points=True, base=s.layers()[-2], gone=[first])
+        s.point('third')
+        answer = s.ask_for('tree', method='PUT', **tree)
+        assert answer.status == 409 and 'written to' in answer.error['message'], answer.body
+        answer = s.ask_for('tree', method='PUT', **{**tree, 'points': []})
+        assert answer.status == 204, answer.body
+        s.judge()
+        s.keep(s.backup(name='fourth', image='layer')['result']['point'])
+        s.judge()
 
 
 def test_of_a_guest_that_is_gone(tmp_path):

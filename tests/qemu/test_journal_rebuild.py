@@ -3,6 +3,7 @@
 
 import os
 
+from support import programs
 from support.chains import ChainScene, one_disk
 from support.machine import wait_until
 from support.scene import pairs
@@ -228,6 +229,28 @@ def test_layer_that_was_written_to(tmp_path):
         s.judge()
 
 
+def test_part_of_a_point(tmp_path):
+    """Of a point of two disks one is found again: it is not taken for a whole one."""
+    with ChainScene(tmp_path) as s:
+        state = s.daemon.folder / 'state'
+        first = s.point('first', image='layer')
+        s.daemon.stop()
+        (state / 'journal.sqlite').unlink()
+        with open(s.layers(1)[-2], 'r+b') as layer:
+            last = layer.seek(-1, 2)
+            byte = layer.read(1)
+            layer.seek(last)
+            layer.write(bytes([byte[0] ^ 1]))
+        s.daemon.start()
+        s.guest = s.daemon.attach(s.vm.qmp_path, id='g')
+        rebuild(s, '--force')
+        point, = s.listed()
+        assert (point['id'], point['name'], len(point['disks'])) == (first.id, 'first', 1)
+        s.keep(first.id, whole=False)
+        answer = s.ask_for('snapshots', point['id'], 'revert')
+        assert answer.status == 409 and 'has lost 1 of its 2 disks' in answer.error['message'], answer.body
+
+
 def test_guest_that_is_away(tmp_path):
     """Its points are not thrown away unasked."""
     with ChainScene(tmp_path, disks=one_disk(tmp_path)) as s:
@@ -266,18 +289,40 @@ def stray_commit(s, complete):
     return path
 
 
-@pairs('how', ('running',), ('pending',), ('published',))
-def test_stray_pivot(qemu, how, tmp_path):
+def stray_mirror(s):
+    """A mirror to a new file beside the disk, of an operation that nobody knows."""
+    disk, _ = s.paths[0]
+    copy = disk + '-copy'
+    programs.img('create', '-f', 'qcow2', copy, '64M', qemu=s.qemu)
+    s.vm.qmp.execute('blockdev-add', {'driver': 'qcow2', 'node-name': 'qsnap-0123456789ab-0', 'file': {
+        'driver': 'file', 'node-name': 'qsnap-0123456789ab-0-f', 'filename': copy}})
+    s.vm.qmp.execute('blockdev-mirror', {'job-id': 'qsnap-0123456789ab-0', 'device': s.root(), 'sync': 'full',
+                                         'target': 'qsnap-0123456789ab-0', 'auto-finalize': False,
+                                         'auto-dismiss': False})
+    s.vm.qmp.wait_event('BLOCK_JOB_READY', timeout=20)
+    s.vm.qmp.execute('job-complete', {'id': 'qsnap-0123456789ab-0'})
+    s.vm.qmp.wait_event('BLOCK_JOB_PENDING', timeout=20)
+    return copy
+
+
+# QEMU has its active file open by a layer's name, or, since its own start, by the disk's.
+@pairs('how, restarted', ('running', False), ('pending', False), ('published', False), ('published', True),
+       ('pending', True), ('mirrored', False), ('mirrored', True), quick=[0, 1, 3])
+def test_stray_pivot(qemu, how, restarted, tmp_path):
     """A job of ours that no operation knows any more is ended; where the disk's name leads decides how."""
     with ChainScene(tmp_path, qemu, one_disk(tmp_path, qemu)) as s:
         state = s.daemon.folder / 'state'
         s.point('first')
         s.point('second')
         disk, _ = s.paths[0]
+        if restarted:
+            s.restart()
         s.daemon.kill()
-        base = stray_commit(s, how != 'running')
-        if how == 'published':
+        base = stray_mirror(s) if how == 'mirrored' else stray_commit(s, how != 'running')
+        if how in ('published', 'mirrored'):
             s.aside |= s.name_for_life()
+            if how == 'mirrored':
+                s.aside |= set(s.layers())
             os.link(base, disk + '.tmp')
             os.replace(disk + '.tmp', disk)
         tear_log(state)

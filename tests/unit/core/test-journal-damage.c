@@ -492,6 +492,41 @@ test_newer (Fixture       *fixture,
   assert_error_says (error, AGENT_ERROR_CONFLICT, "version 77");
 }
 
+/* A lock of POSIX, as SQLite has it as long as it has the file. */
+static gboolean
+is_locked (const char *path)
+{
+  g_autofree char *locks = NULL;
+  g_autofree char *file = NULL;
+  g_auto (GStrv) lines = NULL;
+  GStatBuf st;
+  gboolean found = FALSE;
+
+  g_assert_cmpint (g_stat (path, &st), ==, 0);
+  file = g_strdup_printf (":%" G_GUINT64_FORMAT " ", (guint64) st.st_ino);
+  g_assert_true (g_file_get_contents ("/proc/locks", &locks, NULL, NULL));
+  lines = g_strsplit (locks, "\n", -1);
+  for (guint i = 0; lines[i] != NULL; i++)
+    found = found || (strstr (lines[i], "POSIX") != NULL && strstr (lines[i], file) != NULL);
+
+  return found;
+}
+
+static void
+test_open (Fixture       *fixture,
+           gconstpointer  data)
+{
+  g_autoptr (Journal) journal = make_journal (fixture->path);
+  g_autoptr (GBytes) bytes = NULL;
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (is_locked (fixture->path));
+  bytes = journal_dup_bytes (journal, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (salvage_points (bytes, NULL, TRUE), ==, N_POINTS);
+  g_assert_true (is_locked (fixture->path));
+}
+
 /* --- a stand-in --- */
 
 static void
@@ -675,6 +710,7 @@ main (int    argc,
   ADD ("rows", test_rows);
   ADD ("older", test_older);
   ADD ("newer", test_newer);
+  ADD ("open", test_open);
   ADD ("stand-in", test_stand_in);
   ADD ("succeed", test_succeed);
   ADD ("deaths", test_deaths);

@@ -256,6 +256,7 @@ test_round_trip (Fixture *self, gconstpointer data)
   g_assert_no_error (error);
   g_assert_cmpuint (adoption->files->len, ==, 5);
   g_assert_cmpuint (adoption->images->len, ==, 1);
+  g_assert_true (adoption_is_proven (adoption, adoption_find_file (adoption, path_of (self, 1))));
   g_assert_cmpuint (adoption->points->len, ==, self->look.points->len);
   for (guint i = 0; i < adoption->points->len; i++)
     {
@@ -294,6 +295,51 @@ test_other_folder (Fixture *self, gconstpointer data)
   g_assert_cmpstr (((PointDisk *) g_ptr_array_index (
                        ((Point *) g_ptr_array_index (adoption->points, 0))->disks, 0))->path, ==,
                    path_of (self, 1));
+}
+
+/* A merge leaves name, size and header of a file as they are. */
+static void
+test_written_to (Fixture *self, gconstpointer data)
+{
+  g_autoptr (JsonNode) document = tell (self);
+  JsonObject *layer = json_array_get_object_element (layers_of (document), 3);
+  g_autoptr (Adoption) adoption = NULL;
+  g_autoptr (GError) error = NULL;
+
+  g_assert_cmpstr (json_object_get_string_member (layer, "path"), ==, path_of (self, 0));
+  json_object_set_string_member (layer, "changed", "2023-11-14T22:13:20.000001Z");
+  assert_refused (self, document, AGENT_ERROR_CONFLICT, "was written to after");
+  json_object_remove_member (layer, "changed");
+  assert_refused (self, document, AGENT_ERROR_CONFLICT, "does not tell when");
+
+  /* What the caller vouches for is no proof of what is below the layer of an image. */
+  json_object_set_boolean_member (json_node_get_object (document), "unchanged", TRUE);
+  adoption = tree_check_parse (json_node_get_object (document), &error);
+  g_assert_no_error (error);
+  g_assert_true (tree_check_files (adoption, &self->look, &error));
+  g_assert_no_error (error);
+  g_assert_true (adoption_find_file (adoption, path_of (self, 1))->unchanged);
+  g_assert_false (adoption_is_proven (adoption, adoption_find_file (adoption, path_of (self, 1))));
+}
+
+/* What has images only is not refused: it goes up again. */
+static void
+test_image_of_other_data (Fixture *self, gconstpointer data)
+{
+  g_autoptr (JsonNode) document = tell (self);
+  JsonObject *layer = json_array_get_object_element (layers_of (document), 2);
+  g_autoptr (Adoption) adoption = NULL;
+  g_autoptr (GError) error = NULL;
+
+  g_assert_cmpstr (json_object_get_string_member (layer, "path"), ==, path_of (self, 1));
+  json_object_set_int_member (layer, "size", 7);
+  json_object_set_array_member (json_node_get_object (document), "points", json_array_new ());
+  adoption = tree_check_parse (json_node_get_object (document), &error);
+  g_assert_no_error (error);
+  g_assert_true (tree_check_files (adoption, &self->look, &error));
+  g_assert_no_error (error);
+  g_assert_false (adoption_is_proven (adoption, adoption_find_file (adoption, path_of (self, 1))));
+  g_assert_true (adoption_is_proven (adoption, adoption_find_file (adoption, path_of (self, 0))));
 }
 
 /* What no point and no image stands on may have stayed behind. */
@@ -397,6 +443,8 @@ main (int argc, char **argv)
   ADD ("skipped", test_skipped);
   ADD ("round-trip", test_round_trip);
   ADD ("other-folder", test_other_folder);
+  ADD ("written-to", test_written_to);
+  ADD ("image-of-other-data", test_image_of_other_data);
   ADD ("left-behind", test_left_behind);
   ADD ("other-files", test_other_files);
   ADD ("files-of-others", test_files_of_others);

@@ -29,12 +29,14 @@ typedef struct
 void            journal_salvage_free (JournalSalvage *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (JournalSalvage, journal_salvage_free)
 
-/* Reads what can be read of the file. Nothing in it is believed that was not checked. Blocking.
- * AGENT_ERROR_CONFLICT when it is of a newer version; INTERNAL. */
+/* Reads what can be read of the file, which is not open here. Nothing in it is believed that was
+ * not checked. Blocking. AGENT_ERROR_CONFLICT when it is of a newer version; INTERNAL. */
 JournalSalvage *journal_salvage      (const char *path, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* The same for what a file and its log hold. @log: (nullable). */
 JournalSalvage *journal_salvage_bytes (GBytes *file, GBytes *log,
                                        GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* What such a file would hold of a journal that is open. AGENT_ERROR_INTERNAL */
+GBytes         *journal_dup_bytes    (Journal *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* (nullable) (transfer none) */
 const SalvagedTable *journal_salvage_find_table (const JournalSalvage *self, const char *name);
 
