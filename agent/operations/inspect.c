@@ -8,6 +8,7 @@
 #include <core/error.h>
 
 #include "guest-errors.h"
+#include "migration.h"
 #include "reply.h"
 
 typedef struct
@@ -142,35 +143,23 @@ read_graph (GTask *task)
 static void
 on_migration (GObject *source, GAsyncResult *result, gpointer user_data)
 {
-  static const char *const over[] = { "none", "completed", "cancelled", "failed", NULL };
   g_autoptr (GTask) task = user_data;
   Look *look = g_task_get_task_data (task);
-  g_autoptr (JsonNode) reply = NULL;
   GError *error = NULL;
-  const char *status;
 
-  reply = qmp_client_execute_finish (look->client, result, &error);
-  if (reply == NULL)
-    {
-      fail (task, error);
-      return;
-    }
-  status = reply_text (reply, "status");
-  look->inspection->migrating = status != NULL && !g_strv_contains (over, status);
-  read_graph (task);
+  if (migration_ask_finish (result, &look->inspection->migrating, &error))
+    read_graph (task);
+  else
+    fail (task, error);
 }
 
-/* The run state stays "running" while a guest is moved away. */
 static void
 ask_migration (GTask *task)
 {
   Look *look = g_task_get_task_data (task);
 
-  if (qmp_features_has_command (guest_get_features (look->guest), "query-migrate"))
-    qmp_client_execute_async (look->client, "query-migrate", NULL, GUEST_COMMAND_DEADLINE_MS,
-                              g_task_get_cancellable (task), on_migration, g_object_ref (task));
-  else
-    read_graph (task);
+  migration_ask_async (look->guest, g_task_get_cancellable (task), on_migration,
+                       g_object_ref (task));
 }
 
 static void

@@ -312,6 +312,9 @@ on_settled (GObject *source, GAsyncResult *result, gpointer user_data)
     begin_finish (self, error);
   else if (verdict->action == PIVOT_ACTION_NONE)
     next_disk (self, PIVOT_DONE);
+  /* Its job would go on with a disk that nobody follows any more. */
+  else if (verdict->action == PIVOT_ACTION_KEEP && verdict->has_job)
+    give_up (self, g_steal_pointer (&verdict->reason));
   else if (verdict->action == PIVOT_ACTION_KEEP)
     {
       pivot_keep (self->set, current (self), g_steal_pointer (&verdict->reason));

@@ -10,6 +10,7 @@
 #include <core/error.h>
 
 #include "guest-errors.h"
+#include "migration.h"
 
 #define PATIENCE_MS 2000        /* for a guest that writes on */
 #define LEAST_MS    250         /* for each disk of a guest that has stood still for long enough */
@@ -343,21 +344,38 @@ on_pending (GObject *source, GAsyncResult *result, gpointer user_data)
 }
 
 static void
+on_asked (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  Move *self = user_data;
+  gboolean migrating;
+  GError *error = NULL;
+
+  if (!migration_ask_finish (result, &migrating, &error))
+    fail (self, error);
+  /* The process that it goes to has the old file open, and the name has to lead to that. */
+  else if (migrating)
+    give_up (self, agent_error_new (AGENT_ERROR_CONFLICT, "ask again when the migration has ended",
+                                    "the guest is being migrated"));
+  else
+    {
+      self->completing = TRUE;
+      /* A copy ends well by being cancelled without force once it is ready. */
+      pivot_command_async (self->set, current (self),
+                           current (self)->way == PIVOT_COPY ? "block-job-cancel" : "job-complete",
+                           QMP_JOB_PENDING, patience_ms (self), on_pending, self);
+    }
+}
+
+static void
 on_ready (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   Move *self = user_data;
   GError *error = NULL;
 
-  if (!pivot_command_finish (result, &error))
-    {
-      not_there (self, error);
-      return;
-    }
-  self->completing = TRUE;
-  /* A copy ends well by being cancelled without force once it is ready. */
-  pivot_command_async (self->set, current (self),
-                       current (self)->way == PIVOT_COPY ? "block-job-cancel" : "job-complete",
-                       QMP_JOB_PENDING, patience_ms (self), on_pending, self);
+  if (pivot_command_finish (result, &error))
+    migration_ask_async (self->set->peer.guest, NULL, on_asked, self);
+  else
+    not_there (self, error);
 }
 
 static void

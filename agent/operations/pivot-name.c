@@ -8,6 +8,15 @@
 #include <disk/names.h>
 #include <string.h>
 
+static gboolean
+leads_to_from (const char *path, const Pivot *pivot)
+{
+  FileFacts facts = { 0 };
+
+  return files_look (path, &facts, NULL)
+         && file_facts_are (&facts, pivot->from_dev, pivot->from_ino);
+}
+
 /**
  * pivot_look_at_name:
  * @pivot: a pivot
@@ -33,8 +42,10 @@ pivot_look_at_name (const Pivot *pivot, PivotFacts *facts, GError **error)
     }
   is_there = files_look (pivot->published, &published, &problem);
   facts->name_on_from = is_there && file_facts_are (&published, pivot->from_dev, pivot->from_ino);
+  /* In a folder that is not mounted nothing is there either. */
   facts->name_on_to = pivot->unpublish
-    ? !is_there : is_there && file_facts_are (&published, pivot->to_dev, pivot->to_ino);
+    ? !is_there && leads_to_from (pivot->from_path, pivot)
+    : is_there && file_facts_are (&published, pivot->to_dev, pivot->to_ino);
   if (problem == NULL)
     return TRUE;
   g_propagate_error (error, g_steal_pointer (&problem));
@@ -48,13 +59,6 @@ publish_target (Pivot *pivot, GError **error)
     return files_remove (pivot->published, (guint64) pivot->from_dev, (guint64) pivot->from_ino,
                          error);
   return files_publish (pivot->to_path, pivot->published, (guint64) pivot->from_ino, error);
-}
-
-static gboolean
-publish_back (Pivot *pivot, GError **error)
-{
-  return files_publish (pivot->from_path, pivot->published,
-                        pivot->unpublish ? 0 : (guint64) pivot->to_ino, error);
 }
 
 static gboolean
@@ -80,6 +84,14 @@ name_for_life (Pivot *pivot, GError **error)
     }
   names_choice_clear (&choice);
   return ok;
+}
+
+static gboolean
+publish_back (Pivot *pivot, GError **error)
+{
+  return name_for_life (pivot, error)
+         && files_publish (pivot->from_path, pivot->published,
+                           pivot->unpublish ? 0 : (guint64) pivot->to_ino, error);
 }
 
 /* --- in a thread, which alone touches the pivot meanwhile --- */

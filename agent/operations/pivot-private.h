@@ -20,6 +20,7 @@ typedef struct
   char         *from_node;
   char         *to_node;
   GError       *reason;         /* for KEEP */
+  gboolean      has_job;        /* ... and its job has not ended */
 } PivotVerdict;
 
 void          pivot_verdict_free   (PivotVerdict *self);

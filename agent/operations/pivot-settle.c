@@ -19,6 +19,8 @@ typedef struct
   Pivot    *pivot;
   PivotHeld *held;              /* (nullable): while a name is moved before a job's pivot */
   guint     looks;
+  PivotAction action;           /* that is under way */
+  gboolean  has_job;            /* as the last look has found */
   GError   *reason;             /* (nullable): why a disk is given up */
 } Settling;
 
@@ -67,6 +69,7 @@ answer (GTask *task, PivotAction action, Disk *disk, GError *reason)
 
   verdict->action = action;
   verdict->reason = reason;
+  verdict->has_job = self->has_job;
   if (action == PIVOT_ACTION_BEGIN)
     {
       const Layer *target = pivot_find_target (self->pivot, disk);
@@ -111,7 +114,9 @@ on_published (GObject *source, GAsyncResult *result, gpointer user_data)
   g_clear_pointer (&self->held, pivot_held_free);
   if (pivot_name_finish (result, &error))
     look (user_data);
-  else if (g_error_matches (error, AGENT_ERROR, AGENT_ERROR_CONFLICT))
+  /* The device is where it was. Once it has gone over, what it writes is where no name leads. */
+  else if (self->action == PIVOT_ACTION_NAME_BACK
+           && g_error_matches (error, AGENT_ERROR, AGENT_ERROR_CONFLICT))
     answer (user_data, PIVOT_ACTION_KEEP, NULL, error);
   else
     fail (user_data, error);
@@ -124,6 +129,8 @@ act (GTask *task, Disk *disk, const PivotFacts *facts)
   const char *reason = NULL;
   PivotAction action = pivot_facts_decide (facts, &reason);
 
+  self->action = action;
+  self->has_job = facts->has_job;
   if ((action == PIVOT_ACTION_NAME_BACK || action == PIVOT_ACTION_NAME_ON) && facts->has_job
       && facts->job_state == QMP_JOB_PENDING)
     self->held = pivot_held_new (self->set, self->pivot);
@@ -204,6 +211,7 @@ look (GTask *task)
 {
   Settling *self = g_task_get_task_data (task);
 
+  self->has_job = FALSE;
   if (self->looks++ == MOST_LOOKS)
     fail (task, agent_error_new (AGENT_ERROR_CONFLICT, "end whoever else works on its jobs",
                                  "the job of disk %s does not come to rest", self->pivot->disk));

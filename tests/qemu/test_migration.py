@@ -171,6 +171,34 @@ def test_a_guest_goes_before_its_overlay_is_folded_back(qemu, kind, scene, tmp_p
             raise
 
 
+@pairs('kind', ('blockdev',), ('drive',), quick=[0])
+def test_a_guest_goes_while_its_disk_is_committed(qemu, kind, chains, tmp_path):
+    """Where it goes it has the disk open as it was: no name moves, and no file that it has is removed."""
+    with chains(qemu, one_disk(tmp_path, qemu), kind=kind) as s:
+        s.point()
+        s.write(FIRST, 24)
+        s.point()
+        operation, there = s.begin_to('disks', 'disk0', 'commit', speed=1 << 20, discard_points=True), None
+        try:
+            wait_until(lambda: any(job['current-progress'] > 1 << 20 for job in s.vm.qmp.execute('query-jobs')),
+                       'it moves data', interval=0.01)
+            there, way = other(s, qemu, kind)
+            s.vm.qmp.execute('migrate-set-parameters', {'max-bandwidth': 4096})
+            s.vm.qmp.execute('migrate', {'uri': way})
+            wait_until(lambda: s.vm.qmp.execute('query-migrate').get('status') == 'active',
+                       'it is on its way', interval=0.02)
+            s.daemon.request('PATCH', f"/v1/operations/{operation['id']}", {'speed': 0})
+            operation = s.daemon.finished(operation)
+            s.vm.qmp.execute('migrate-set-parameters', {'max-bandwidth': 1 << 30})
+            wait_run_state(s, 'there', 'running')
+            s.points.clear()
+            follow(s, there)
+        except BaseException:
+            if there:
+                there.kill()
+            raise
+
+
 @pairs('kind', ('blockdev',), ('drive',), quick=())
 def test_a_guest_goes_while_a_job_runs(qemu, kind, chains, tmp_path):
     """QEMU lets it go, and dies of the job's next write: nothing is written behind the other one's back."""

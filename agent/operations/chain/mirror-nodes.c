@@ -169,7 +169,18 @@ tidy_in_thread (GTask *task, gpointer source, gpointer task_data, GCancellable *
   else if (may_be_needed (job, &error))
     ok = error == NULL;
   else
-    ok = mirror_remove_file (job, &error);
+    {
+      ok = mirror_remove_file (job, &error);
+      /* Whoever has started the guest from it needs it when that has ended, too. */
+      if (!ok && !peer_is_same (&job->pivots.peer)
+          && g_error_matches (error, AGENT_ERROR, AGENT_ERROR_CONFLICT))
+        {
+          g_message ("operation %s: it stays: %s", operation_get_id (job->operation),
+                     error->message);
+          g_clear_error (&error);
+          ok = TRUE;
+        }
+    }
   if (ok)
     g_task_return_boolean (task, TRUE);
   else
