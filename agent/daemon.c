@@ -66,7 +66,7 @@ open_journal (Daemon        *self,
               const Config  *config,
               GError       **error)
 {
-  g_autofree char *path = g_build_filename (config->state_folder, "journal.sqlite", NULL);
+  g_autofree char *path = g_build_filename (config->state_folder, JOURNAL_FILE, NULL);
   const char *kill_at = g_getenv ("QSNAPD_TEST_KILL_AT_JOURNAL_WRITE");
   g_autoptr (GError) problem = NULL;
   guint64 writes;
@@ -127,7 +127,8 @@ guest_changed (GuestRegistry *guests,
 {
   Daemon *self = user_data;
 
-  if (guest_get_state (guest) == GUEST_ATTACHED)
+  /* What waits for one that is gone for good need not wait any more. */
+  if (guest_get_state (guest) == GUEST_ATTACHED || !guest_last_process_is_alive (guest))
     engine_recover (self->engine, guest_get_id (guest));
 }
 

@@ -371,14 +371,18 @@ engine_list (Engine     *self,
   return list;
 }
 
-/* One that waits has nobody at work to see the cancellable: the journal remembers for it. */
+/* One that waits has nobody at work to see the cancellable: the journal remembers for it. Whoever
+ * asks again has it tried again. */
 static gboolean
 cancel_waiting (Engine     *self,
                 Operation  *operation,
                 GError    **error)
 {
   if (operation->error != NULL || operation->complete)
-    return TRUE;
+    {
+      recovery_start (self, operation);
+      return TRUE;
+    }
 
   operation->error = agent_error_new (AGENT_ERROR_CANCELLED, NULL,
                                       "cancelled while it waited for its guest");

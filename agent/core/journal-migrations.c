@@ -131,7 +131,11 @@ static const char version_3[] =
   "  since_us  INTEGER NOT NULL"
   ") STRICT;";
 
-const char *const journal_migrations[] = { version_1, version_2, version_3, NULL };
+/* Until its disks are seen again, those of a guest are by name. */
+static const char version_4[] =
+  "ALTER TABLE guest_disks ADD COLUMN place INTEGER NOT NULL DEFAULT 0;";   /* among them */
+
+const char *const journal_migrations[] = { version_1, version_2, version_3, version_4, NULL };
 
 static gboolean
 execute (sqlite3     *db,

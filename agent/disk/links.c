@@ -9,6 +9,7 @@
 #include <disk/qcow2.h>
 
 #include <core/error.h>
+#include <core/journal.h>
 
 #include <dirent.h>
 #include <errno.h>
@@ -78,6 +79,8 @@ take_backing (ImageLink         *self,
     }
 
   self->backing = g_steal_pointer (&backing);
+  self->backing_relative = !g_path_is_absolute (header->backing_name)
+                           && !has_protocol (header->backing_name);
   self->backing_known = files_look (self->backing, &facts, NULL);
   self->backing_dev = facts.dev;
   self->backing_ino = facts.ino;
@@ -156,6 +159,7 @@ link_from_file (const char      *path,
   self->encrypted = header->encrypted;
   self->has_data_file = header->has_data_file;
   self->extended_l2 = header->extended_l2;
+  self->has_snapshots = header->has_snapshots;
   take_backing (self, header);
 
   return g_steal_pointer (&self);
@@ -205,6 +209,33 @@ image_link_read (const char  *path,
   close (fd);
 
   return self;
+}
+
+/**
+ * image_link_may_stand_on:
+ * @self: an image
+ * @path: the path of another one
+ * @dev: device of that
+ * @ino: inode of it
+ *
+ * Some headers say what only QEMU can find (json:, file:): a name in which that of the file stands
+ * is taken for it. Pure.
+ *
+ * Returns: whether the file is, or may be, the image's backing file
+ */
+gboolean
+image_link_may_stand_on (const ImageLink *self,
+                         const char      *path,
+                         guint64          dev,
+                         guint64          ino)
+{
+  g_autofree char *name = g_path_get_basename (path);
+
+  if (self->backing_known)
+    return self->backing_dev == dev && self->backing_ino == ino;
+
+  return self->backing != NULL && !g_path_is_absolute (self->backing)
+         && strstr (self->backing, name) != NULL;
 }
 
 /* --- folders --- */
@@ -326,7 +357,8 @@ scan_folder (GPtrArray   *links,
     {
       g_autofree char *path = NULL;
 
-      if (item->d_type != DT_REG && item->d_type != DT_UNKNOWN)
+      if ((item->d_type != DT_REG && item->d_type != DT_UNKNOWN)
+          || g_str_has_prefix (item->d_name, JOURNAL_FILE))
         continue;
       if (++*n_files > MAX_FILES)
         {
@@ -352,8 +384,8 @@ scan_folder (GPtrArray   *links,
  * @error: where to put an error
  *
  * Reads the headers of all regular files in the folders, at most 64 KiB of each. What lies below in
- * other folders, symbolic links, and files that cannot be read or are damaged are left out.
- * Blocking.
+ * other folders, symbolic links, our own journal, and files that cannot be read or are damaged are
+ * left out. Blocking.
  *
  * Errors: %AGENT_ERROR_CONFLICT when a folder cannot be read or too many files are there,
  * %AGENT_ERROR_INTERNAL.

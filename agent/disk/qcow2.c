@@ -155,6 +155,7 @@ parse_fixed (Qcow2Header   *self,
 
   if (get32 (bytes, QCOW2_AT_SNAPSHOTS) > MAX_SNAPSHOTS)
     return malformed (error, "%u internal snapshots", get32 (bytes, QCOW2_AT_SNAPSHOTS));
+  self->has_snapshots = get32 (bytes, QCOW2_AT_SNAPSHOTS) != 0;
   if ((guint64) get32 (bytes, QCOW2_AT_REFTABLE_CLUSTERS) << self->cluster_bits > MAX_REFTABLE_BYTES
       || get32 (bytes, QCOW2_AT_REFTABLE_CLUSTERS) == 0)
     return malformed (error, "a refcount table of %u clusters",

@@ -14,6 +14,7 @@
 #include "process.h"
 
 #include <core/error.h>
+#include <core/journal.h>
 
 #include <gio/gunixsocketaddress.h>
 
@@ -26,7 +27,7 @@
 #define QUEUE_LENGTH    1024    /* of who asks while we are held up: long enough for hours */
 
 /* What a daemon has open as long as it lives, in its state folder. */
-#define STATE_FILE "/journal.sqlite.lock"
+#define STATE_FILE "/" JOURNAL_FILE ".lock"
 
 struct _GuestHold
 {

@@ -7,8 +7,12 @@
 #include <core/error.h>
 
 #include "backup.h"
+#include "chain/restore.h"
 #include "image-records.h"
 #include "image-removal.h"
+
+/* On the operations: ids of images. One is never given to another image. */
+#define REMOVED "qsnapd-removed-images"
 
 typedef struct
 {
@@ -24,11 +28,97 @@ removal_free (Removal *self)
 }
 
 /**
+ * image_removal_begin:
+ * @self: the operations
+ * @id: an image that the store is about to be told to delete
+ */
+void
+image_removal_begin (Operations *self, const char *id)
+{
+  GHashTable *removed = g_object_get_data (G_OBJECT (self), REMOVED);
+
+  if (removed == NULL)
+    {
+      removed = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+      g_object_set_data_full (G_OBJECT (self), REMOVED, removed,
+                              (GDestroyNotify) g_hash_table_unref);
+    }
+  g_hash_table_add (removed, g_strdup (id));
+}
+
+/**
+ * image_removal_end:
+ * @self: the operations
+ * @id: that image
+ * @error: (nullable): what the store said
+ *
+ * Where no answer came it may be deleted yet.
+ */
+void
+image_removal_end (Operations *self, const char *id, const GError *error)
+{
+  if (error != NULL && error->domain == AGENT_ERROR
+      && error->code != AGENT_ERROR_UNAVAILABLE && error->code != AGENT_ERROR_TIMEOUT)
+    g_hash_table_remove (g_object_get_data (G_OBJECT (self), REMOVED), id);
+}
+
+/**
+ * image_removal_has_begun:
+ * @self: the operations
+ * @id: an image
+ *
+ * Returns: whether it is, or is being, deleted by us
+ */
+gboolean
+image_removal_has_begun (Operations *self, const char *id)
+{
+  GHashTable *removed = g_object_get_data (G_OBJECT (self), REMOVED);
+
+  return removed != NULL && g_hash_table_contains (removed, id);
+}
+
+static gboolean
+uploads_need (JsonObject *plan, const char *id)
+{
+  g_autoptr (Backup) job = backup_new ();
+
+  if (!backup_load_plan (job, plan, NULL))
+    return FALSE;
+  for (guint i = 0; i < job->uploads->len; i++)
+    {
+      const UploadPlan *upload = g_ptr_array_index (job->uploads, i);
+
+      if (g_strcmp0 (upload->image_id, id) == 0 || g_strcmp0 (upload->parent_image, id) == 0)
+        return TRUE;
+    }
+  return FALSE;
+}
+
+static gboolean
+restore_needs (JsonObject *plan, const char *id)
+{
+  JsonNode *node = json_object_get_member (plan, "restore");
+  g_autoptr (Restore) restore = node != NULL ? restore_from_json (node, NULL) : NULL;
+
+  if (restore == NULL)
+    return FALSE;
+  for (guint i = 0; i < restore->images->len; i++)
+    {
+      const RestoreImage *image = g_ptr_array_index (restore->images, i);
+
+      if (g_strcmp0 (image->image_id, id) == 0)
+        return TRUE;
+    }
+  return g_strcmp0 (restore->image_id, id) == 0;
+}
+
+/**
  * image_removal_find_user:
  * @self: the operations
  * @id: an image's id
  *
- * Returns: (transfer none) (nullable): the open operation that writes the image or counts on it
+ * Returns: (transfer none) (nullable): the open operation that writes the image, reads it, or
+ *   counts on it
  */
 Operation *
 image_removal_find_user (Operations *self, const char *id)
@@ -38,18 +128,11 @@ image_removal_find_user (Operations *self, const char *id)
   for (guint i = 0; i < list->len; i++)
     {
       Operation *operation = g_ptr_array_index (list, i);
-      g_autoptr (Backup) job = backup_new ();
+      JsonObject *plan = operation_get_plan (operation);
 
-      if (operation_is_finished (operation)
-          || !backup_load_plan (job, operation_get_plan (operation), NULL))
-        continue;
-      for (guint j = 0; j < job->uploads->len; j++)
-        {
-          const UploadPlan *upload = g_ptr_array_index (job->uploads, j);
-
-          if (g_strcmp0 (upload->image_id, id) == 0 || g_strcmp0 (upload->parent_image, id) == 0)
-            return operation;
-        }
+      if (!operation_is_finished (operation)
+          && (uploads_need (plan, id) || restore_needs (plan, id)))
+        return operation;
     }
   return NULL;
 }
@@ -83,8 +166,10 @@ on_image_removed (GObject *source, GAsyncResult *result, gpointer user_data)
   Operations *self = g_task_get_source_object (task);
   Removal *removal = g_task_get_task_data (task);
   GError *error = NULL;
+  gboolean removed = image_store_remove_finish (AGENT_IMAGE_STORE (source), result, &error);
 
-  if (image_store_remove_finish (AGENT_IMAGE_STORE (source), result, &error)
+  image_removal_end (self, removal->id, error);
+  if (removed
       && image_records_remove (operations_get_journal (self), removal->id, &error))
     g_task_return_boolean (task, TRUE);
   else
@@ -104,6 +189,7 @@ on_image_found (GObject *source, GAsyncResult *result, gpointer user_data)
   /* An operation may have come to need it while the store was asked. */
   if (info != NULL && check_unneeded (self, removal, &error))
     {
+      image_removal_begin (self, removal->id);
       image_store_remove_async (operations_get_store (self), removal->id,
                                 g_task_get_cancellable (task), on_image_removed,
                                 g_object_ref (task));

@@ -5,6 +5,7 @@
 #include "known-disks.h"
 
 #include "fields.h"
+#include "points.h"
 
 static void
 known_layer_free (KnownLayer *self)
@@ -127,6 +128,7 @@ on_row (JournalRow *row, gpointer user_data)
   disk->virtual_size = journal_row_int64 (row, 4);
   disk->layers = g_ptr_array_new_with_free_func ((GDestroyNotify) known_layer_free);
   disk->seen_us = journal_row_int64 (row, 6);
+  disk->place = journal_row_int64 (row, 8);
   disk->aliases = read_aliases (aliases);
   array = layers != NULL && JSON_NODE_HOLDS_ARRAY (layers) ? json_node_get_array (layers) : NULL;
   for (guint i = 0; array != NULL && i < json_array_get_length (array); i++)
@@ -140,8 +142,8 @@ on_row (JournalRow *row, gpointer user_data)
  * @guest: a guest's id
  * @error: return location: AGENT_ERROR_INTERNAL
  *
- * Returns: (transfer full) (element-type KnownDisk): its disks as they were last seen, by name;
- *   empty when they never were
+ * Returns: (transfer full) (element-type KnownDisk): its disks as they were last seen, in the
+ *   order in which QEMU had them; empty when they never were
  */
 GPtrArray *
 known_disks_load (Journal *journal, const char *guest, GError **error)
@@ -150,7 +152,8 @@ known_disks_load (Journal *journal, const char *guest, GError **error)
 
   if (!journal_read (journal, on_row, known, error,
                      "SELECT disk, published, path, format, virtual_size, layers, seen_us,"
-                     " aliases FROM guest_disks WHERE guest = ? ORDER BY disk", "s", guest))
+                     " aliases, place FROM guest_disks WHERE guest = ? ORDER BY place, disk", "s",
+                     guest))
     return NULL;
   return g_steal_pointer (&known);
 }
@@ -222,12 +225,13 @@ aliases_to_json (Disk *disk)
 }
 
 static gboolean
-is_same (const KnownDisk *known, Disk *disk)
+is_same (const KnownDisk *known, Disk *disk, guint place)
 {
   const Layer *active = disk_get_active (disk);
   g_auto (GStrv) aliases = list_aliases (disk);
 
-  if (!g_strv_equal ((const char *const *) known->aliases, (const char *const *) aliases)
+  if (known->place != place
+      || !g_strv_equal ((const char *const *) known->aliases, (const char *const *) aliases)
       || g_strcmp0 (known->published, disk->published) != 0
       || g_strcmp0 (known->path, active->path) != 0
       || g_strcmp0 (known->format, active->format) != 0
@@ -246,6 +250,14 @@ is_same (const KnownDisk *known, Disk *disk)
   return TRUE;
 }
 
+static void
+add_json (JsonArray *layers, guint64 dev, guint64 ino, gint64 born_ns, const char *format)
+{
+  LayerRow row = { (gint64) dev, (gint64) ino, born_ns, (char *) format };
+
+  json_array_add_element (layers, fields_to_json (layer_fields, &row));
+}
+
 static JsonNode *
 layers_to_json (Disk *disk)
 {
@@ -255,17 +267,15 @@ layers_to_json (Disk *disk)
   for (guint i = 0; i < disk->layers->len; i++)
     {
       const Layer *layer = g_ptr_array_index (disk->layers, i);
-      LayerRow row = { (gint64) layer->facts.dev, (gint64) layer->facts.ino,
-                       layer->facts.born_ns, layer->format };
 
-      json_array_add_element (array, fields_to_json (layer_fields, &row));
+      add_json (array, layer->facts.dev, layer->facts.ino, layer->facts.born_ns, layer->format);
     }
   json_node_take_array (node, array);
   return node;
 }
 
 static gboolean
-save_disk (Journal *journal, const char *guest, Disk *disk, GError **error)
+save_disk (Journal *journal, const char *guest, Disk *disk, guint place, GError **error)
 {
   const Layer *active = disk_get_active (disk);
   g_autoptr (JsonNode) layers = layers_to_json (disk);
@@ -273,10 +283,11 @@ save_disk (Journal *journal, const char *guest, Disk *disk, GError **error)
 
   return journal_write (journal, error,
                         "INSERT OR REPLACE INTO guest_disks (guest, disk, published, path, format,"
-                        " virtual_size, layers, aliases, seen_us)"
-                        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", "sssssijji",
+                        " virtual_size, layers, aliases, place, seen_us)"
+                        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", "sssssijjii",
                         guest, disk->name, disk->published, active->path, active->format,
-                        active->virtual_size, layers, aliases, g_get_real_time ());
+                        active->virtual_size, layers, aliases, (gint64) place,
+                        g_get_real_time ());
 }
 
 static Disk *
@@ -300,8 +311,9 @@ save_all (Journal *journal, const char *guest, GPtrArray *known, GPtrArray *disk
       Disk *disk = g_ptr_array_index (disks, i);
       const KnownDisk *row = known_disks_find (known, disk->name);
 
-      if (known_disk_is_usable (disk) && (row == NULL || !is_same (row, disk))
-          && !save_disk (journal, guest, disk, error))
+      if (known_disk_is_usable (disk) && (row == NULL || !is_same (row, disk, i))
+          && (!save_disk (journal, guest, disk, i, error)
+              || !points_forget_written (journal, &disk_get_active (disk)->facts, error)))
         return FALSE;
     }
   for (guint i = 0; i < known->len; i++)
@@ -330,7 +342,7 @@ is_news (GPtrArray *known, GPtrArray *disks)
       if (!known_disk_is_usable (disk))
         continue;
       usable++;
-      if (row == NULL || !is_same (row, disk))
+      if (row == NULL || !is_same (row, disk, i))
         return TRUE;
     }
   /* One that has no disks has none yet. */
@@ -361,4 +373,54 @@ known_disks_save (Journal *journal, const char *guest, GPtrArray *disks, GError 
     return journal_commit (journal, error);
   journal_rollback (journal);
   return FALSE;
+}
+
+static JsonNode *
+put_on_top (const KnownDisk *known, const FileFacts *facts)
+{
+  JsonArray *array = json_array_new ();
+  JsonNode *node = json_node_new (JSON_NODE_ARRAY);
+
+  add_json (array, facts->dev, facts->ino, facts->born_ns, "qcow2");
+  for (guint i = 0; i < known->layers->len; i++)
+    {
+      const KnownLayer *layer = g_ptr_array_index (known->layers, i);
+
+      add_json (array, layer->dev, layer->ino, layer->born_ns, layer->format);
+    }
+  json_node_take_array (node, array);
+  return node;
+}
+
+/**
+ * known_disks_move:
+ * @journal: the journal
+ * @guest: a guest's id
+ * @disk: what one of its disks is called
+ * @path: a qcow2 file that we have made, by its name for life
+ * @facts: of that file
+ * @error: return location: AGENT_ERROR_INTERNAL, AGENT_ERROR_NO_SPACE
+ *
+ * The disk's published name leads there now. Whoever looks at a guest that is shut off would
+ * otherwise take the file for a stranger's: it need not stand on anything that was seen of the
+ * disk. What was seen is not forgotten: there is a way back to it.
+ *
+ * Returns: whether that is remembered; also when the disk was never seen
+ */
+gboolean
+known_disks_move (Journal *journal, const char *guest, const char *disk, const char *path,
+                  const FileFacts *facts, GError **error)
+{
+  g_autoptr (GPtrArray) known = known_disks_load (journal, guest, error);
+  const KnownDisk *row = known != NULL ? known_disks_find (known, disk) : NULL;
+  g_autoptr (JsonNode) layers = NULL;
+
+  if (known == NULL)
+    return FALSE;
+  if (row == NULL || known_disk_format_of (row, facts->dev, facts->ino, facts->born_ns) != NULL)
+    return TRUE;
+  layers = put_on_top (row, facts);
+  return journal_write (journal, error,
+                        "UPDATE guest_disks SET path = ?, format = 'qcow2', layers = ?"
+                        " WHERE guest = ? AND disk = ?", "sjss", path, layers, guest, disk);
 }

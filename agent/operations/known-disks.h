@@ -29,6 +29,7 @@ typedef struct
   gint64     virtual_size;      /* bytes */
   char     **aliases;           /* what else it is called */
   GPtrArray *layers;            /* of KnownLayer: the chain, top first */
+  gint64     place;             /* among the guest's disks, from 0 */
   gint64     seen_us;           /* since 1970 */
 } KnownDisk;
 
@@ -41,12 +42,16 @@ const char *known_disk_format_of (const KnownDisk *self, guint64 dev, guint64 in
 /* Whether there is something to be remembered of it. */
 gboolean    known_disk_is_usable (Disk *disk);
 
-/* By name. (transfer full): of KnownDisk */
+/* In the order in which QEMU had them. (transfer full): of KnownDisk */
 GPtrArray  *known_disks_load     (Journal *journal, const char *guest,
                                   GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* Those of @disks that can be worked on; what the guest has no more is forgotten. Writes nothing
  * where nothing is new. */
 gboolean    known_disks_save     (Journal *journal, const char *guest, GPtrArray *disks,
+                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* The published name of @disk leads to the qcow2 file @path now, which no QEMU has had open yet. */
+gboolean    known_disks_move     (Journal *journal, const char *guest, const char *disk,
+                                  const char *path, const FileFacts *facts,
                                   GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* (transfer none) (nullable): that of the name. */
 const KnownDisk *known_disks_find (GPtrArray *known, const char *name);

@@ -7,6 +7,7 @@
 #include <core/error.h>
 
 #include "image-records.h"
+#include "image-removal.h"
 
 /* An image that might hold a layer. */
 typedef struct
@@ -19,9 +20,8 @@ typedef struct
 /* An image that a disk came from, by the caller's word. */
 typedef struct
 {
-  char    *disk;
-  char    *image_id;
-  gboolean is_parent;           /* it must be there */
+  char *disk;
+  char *image_id;
 } Reference;
 
 typedef struct
@@ -124,7 +124,6 @@ add_reference (Search *self, Disk *disk, const SnapshotRequest *request)
   reference = g_new0 (Reference, 1);
   reference->disk = g_strdup (disk->name);
   reference->image_id = g_strdup (id);
-  reference->is_parent = request->image == IMAGE_LAYER && disk->layers->len > 1;
   g_ptr_array_add (self->references, reference);
   add_question (self, id);
 }
@@ -173,42 +172,45 @@ collect_layers (Search *self, Disk *disk, GError **error)
   return TRUE;
 }
 
-/* The image with as many of its parents as the store has. */
+/* The image with as many of its parents as the store has. One more over it might have too many to
+ * be followed to their end: then it fits nowhere. */
 static KnownImage *
 know_image (Search *self, const Candidate *candidate)
 {
   guint n = 0;
-  g_auto (GStrv) there = g_strdupv (candidate->parents);
+  g_auto (GStrv) there = NULL;
   gboolean whole;
 
+  if (g_strv_length (candidate->parents) == IMAGE_PARENTS_MAX)
+    return known_image_new (candidate->image_id, NULL, FALSE);
+  there = g_strdupv (candidate->parents);
   while (there[n] != NULL && g_hash_table_contains (self->answers, there[n]))
     n++;
-  whole = there[n] == NULL && n < IMAGE_PARENTS_MAX;
+  whole = there[n] == NULL;
   for (guint i = n; there[i] != NULL; i++)
     g_clear_pointer (&there[i], g_free);
   return known_image_new (candidate->image_id, (const char *const *) there, whole);
 }
 
 static KnownImages *
-conclude (Search *self, GError **error)
+conclude (Search *self)
 {
   g_autoptr (KnownImages) known = known_images_new ();
 
+  for (guint i = 0; i < self->questions->len; i++)
+    {
+      const char *id = g_ptr_array_index (self->questions, i);
+
+      if (image_removal_has_begun (self->operations, id))
+        g_hash_table_remove (self->answers, id);
+    }
   for (guint i = 0; i < self->references->len; i++)
     {
       const Reference *reference = g_ptr_array_index (self->references, i);
       const ImageInfo *info = g_hash_table_lookup (self->answers, reference->image_id);
 
       if (info != NULL)
-        {
-          g_hash_table_insert (known->bases, g_strdup (reference->disk), image_info_copy (info));
-        }
-      else if (reference->is_parent)
-        {
-          agent_set_error (error, AGENT_ERROR_CONFLICT, "name an image that is there and active",
-                           "image_ref: the store has no image %s", reference->image_id);
-          return NULL;
-        }
+        g_hash_table_insert (known->bases, g_strdup (reference->disk), image_info_copy (info));
     }
   for (guint i = 0; i < self->candidates->len; i++)
     {
@@ -256,17 +258,13 @@ static void
 ask_store (GTask *task)
 {
   Search *self = g_task_get_task_data (task);
-  KnownImages *known;
-  GError *error = NULL;
 
   if (self->next < self->questions->len)
     image_store_get_async (operations_get_store (self->operations),
                            g_ptr_array_index (self->questions, self->next),
                            g_task_get_cancellable (task), on_image, g_object_ref (task));
-  else if ((known = conclude (self, &error)) != NULL)
-    g_task_return_pointer (task, known, (GDestroyNotify) known_images_free);
   else
-    g_task_return_error (task, error);
+    g_task_return_pointer (task, conclude (self), (GDestroyNotify) known_images_free);
 }
 
 /**
@@ -314,8 +312,7 @@ known_images_async (Operations *operations, GPtrArray *disks, const SnapshotRequ
 /**
  * known_images_finish:
  * @result: the result
- * @error: return location: AGENT_ERROR_CONFLICT for a parent that is not in the store; what the
- *   store says
+ * @error: return location: what the store, or the journal, says
  *
  * Returns: (transfer full): what the store has
  */

@@ -18,13 +18,12 @@ typedef struct
 void         known_images_free   (KnownImages *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (KnownImages, known_images_free)
 
-/* What the journal remembers of the layers of @disks (of Disk), asked after in the store, and the
- * images that @request refers to. A parent that it refers to must be there. Both must outlive the
- * call. */
+/* What the journal remembers of the layers of @disks (of Disk), asked after in the store, and those
+ * images there that @request refers to. Both must outlive the call. */
 void         known_images_async  (Operations *operations, GPtrArray *disks,
                                   const SnapshotRequest *request, GCancellable *cancellable,
                                   GAsyncReadyCallback callback, gpointer user_data);
-/* AGENT_ERROR_CONFLICT for a parent that is not there. */
+/* What the store says when it cannot be asked. */
 KnownImages *known_images_finish (GAsyncResult *result,
                                   GError **error) G_GNUC_WARN_UNUSED_RESULT;
 

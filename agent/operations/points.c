@@ -378,6 +378,21 @@ point_is_in (const Point *self, const char *path, const FileFacts *facts)
 }
 
 /**
+ * point_may_be_folded:
+ * @self: a point
+ *
+ * Returns: whether it may go when a chain is too long
+ */
+gboolean
+point_may_be_folded (const Point *self)
+{
+  for (guint i = 0; i < self->disks->len; i++)
+    if (((PointDisk *) g_ptr_array_index (self->disks, i))->image_id == NULL)
+      return FALSE;
+  return !self->pinned;
+}
+
+/**
  * points_find_in:
  * @points: (element-type Point): points
  * @path: (nullable): a layer's path
@@ -444,15 +459,13 @@ on_stale (JournalRow *row, gpointer user_data)
 /* What is told of a layer by its device and inode must reach the points that were written down
  * when the device had another number. */
 static gboolean
-renumber (Journal *journal, const char *guest, guint64 dev, guint64 ino, GError **error)
+renumber (Journal *journal, guint64 dev, guint64 ino, GError **error)
 {
   g_autoptr (GPtrArray) rows = g_ptr_array_new_with_free_func ((GDestroyNotify) stale_free);
 
   if (!journal_read (journal, on_stale, rows, error,
-                     "SELECT d.point, d.disk, d.path FROM point_disks d"
-                     " JOIN points p ON p.id = d.point"
-                     " WHERE p.guest = ? AND d.ino = ? AND d.dev != ?", "sii", guest, (gint64) ino,
-                     (gint64) dev))
+                     "SELECT point, disk, path FROM point_disks WHERE ino = ? AND dev != ?", "ii",
+                     (gint64) ino, (gint64) dev))
     return FALSE;
   for (guint i = 0; i < rows->len; i++)
     {
@@ -498,11 +511,43 @@ gboolean
 points_forget_layer (Journal *journal, const char *guest, guint64 dev, guint64 ino, GError **error)
 {
   /* The journal takes the points away that have no disk left. */
-  return renumber (journal, guest, dev, ino, error)
+  return renumber (journal, dev, ino, error)
          && journal_write (journal, error,
                            "DELETE FROM point_disks WHERE ino = ? AND dev = ?"
                            " AND point IN (SELECT id FROM points WHERE guest = ?)", "iis",
                            (gint64) ino, (gint64) dev, guest);
+}
+
+static void
+on_written (JournalRow *row, gpointer user_data)
+{
+  g_message ("guest %s: point \"%s\" is none any more: a guest writes to %s",
+             journal_row_text (row, 0), journal_row_text (row, 1), journal_row_text (row, 2));
+}
+
+/**
+ * points_forget_written:
+ * @journal: the journal
+ * @file: a file that a guest writes to
+ * @error: return location
+ *
+ * Whoever starts a guest from a point's layer by hand has it hold something else from then on.
+ *
+ * Returns: whether no point, of any guest, lives in it
+ */
+gboolean
+points_forget_written (Journal *journal, const FileFacts *file, GError **error)
+{
+  gint64 dev = (gint64) file->dev;
+  gint64 ino = (gint64) file->ino;
+
+  return renumber (journal, file->dev, file->ino, error)
+         && journal_read (journal, on_written, NULL, error,
+                          "SELECT p.guest, p.name, d.path FROM point_disks d"
+                          " JOIN points p ON p.id = d.point WHERE d.ino = ? AND d.dev = ?", "ii",
+                          ino, dev)
+         && journal_write (journal, error, "DELETE FROM point_disks WHERE ino = ? AND dev = ?",
+                           "ii", ino, dev);
 }
 
 /**
@@ -522,7 +567,7 @@ points_move_layer (Journal *journal, const char *guest, const FileFacts *from, c
                    const char *format, const FileFacts *to, GError **error)
 {
   /* Births as in point_disk_is_in(). */
-  return renumber (journal, guest, from->dev, from->ino, error)
+  return renumber (journal, from->dev, from->ino, error)
          && journal_write (journal, error,
                            "UPDATE point_disks SET path = ?, format = ?, dev = ?, ino = ?,"
                            " born_ns = ?, allocated = ? WHERE ino = ? AND dev = ?"

@@ -64,6 +64,9 @@ Point     *points_find         (GPtrArray *points, const char *name, GError **er
 gboolean   point_disk_is_in    (const PointDisk *self, const char *path, const FileFacts *facts);
 /* Whether the point lives there, of whichever disk. */
 gboolean   point_is_in         (const Point *self, const char *path, const FileFacts *facts);
+/* Whether it may be folded away to keep chains short: it is not pinned, and the images of all its
+ * disks are in the store. */
+gboolean   point_may_be_folded (const Point *self);
 /* Of those of @points that live there the first one; NULL: none does. (transfer none) */
 Point     *points_find_in      (GPtrArray *points, const char *path, const FileFacts *facts);
 /* Brings it up to a file as it is now: from then on @dev and @ino are of no file but its own; an
@@ -77,6 +80,9 @@ gboolean   points_forget       (Journal *journal, const char *point,
  * disk, and none at all once they have no disk left. */
 gboolean   points_forget_layer (Journal *journal, const char *guest, guint64 dev, guint64 ino,
                                 GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* The same of a file that a guest writes to, for the points of all guests. */
+gboolean   points_forget_written (Journal *journal, const FileFacts *file,
+                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* What lived in the layer @from lives in the file @path of @format by now. */
 gboolean   points_move_layer   (Journal *journal, const char *guest, const FileFacts *from,
                                 const char *path, const char *format, const FileFacts *to,

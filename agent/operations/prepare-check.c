@@ -59,6 +59,25 @@ prepare_check_known (Operations *operations, Guest *guest, GError **error)
 }
 
 /**
+ * prepare_check_same:
+ * @guest: a guest
+ * @client: (nullable): the link to it when it was looked at; %NULL: it was shut off
+ * @error: return location: AGENT_ERROR_UNAVAILABLE
+ *
+ * Returns: whether it is as it was: the process that a plan names is the one that was looked at
+ */
+gboolean
+prepare_check_same (Guest *guest, QmpClient *client, GError **error)
+{
+  if (guest_get_client (guest) == client)
+    return TRUE;
+  agent_set_error (error, AGENT_ERROR_UNAVAILABLE, "ask again", "guest %s was %s meanwhile",
+                   guest_get_id (guest),
+                   guest_get_client (guest) == NULL ? "shut off" : "started");
+  return FALSE;
+}
+
+/**
  * prepare_check_migration:
  * @guest: a guest
  * @inspection: how it stands

@@ -15,6 +15,10 @@ gboolean   prepare_check_guest     (Guest *guest, GError **error) G_GNUC_WARN_UN
 /* AGENT_ERROR_UNAVAILABLE once it was let go of: an operation on it could not come to an end. */
 gboolean   prepare_check_known     (Operations *operations, Guest *guest,
                                     GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* AGENT_ERROR_UNAVAILABLE unless it is still seen over @client (nullable: it was shut off): a plan
+ * names the process that it was made for. */
+gboolean   prepare_check_same      (Guest *guest, QmpClient *client,
+                                    GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* AGENT_ERROR_CONFLICT while somebody moves it away. */
 gboolean   prepare_check_migration (Guest *guest, const Inspection *inspection,
                                     GError **error) G_GNUC_WARN_UNUSED_RESULT;

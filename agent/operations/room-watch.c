@@ -155,6 +155,17 @@ on_paused (GObject *source, GAsyncResult *result, gpointer user_data)
 }
 
 static void
+on_saved (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (Operation) operation = user_data;
+  g_autoptr (GError) error = NULL;
+
+  if (!engine_save_plan_finish (AGENT_ENGINE (source), result, &error))
+    g_debug ("operation %s: the journal still has it that it waits: %s",
+             operation_get_id (operation), error->message);
+}
+
+static void
 on_resumed (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   g_autoptr (Operation) operation = user_data;
@@ -169,6 +180,10 @@ on_resumed (GObject *source, GAsyncResult *result, gpointer user_data)
   g_message ("operation %s goes on: there is room again", operation_get_id (operation));
   json_object_remove_member (operation_get_plan (operation), WAITING);
   g_signal_emit_by_name (operation, "changed");
+  /* Or the time from now on would count, too, after a restart. */
+  if (!operation_is_finished (operation))
+    engine_save_plan_async (operations_get_engine (AGENT_OPERATIONS (source)), operation, on_saved,
+                            g_object_ref (operation));
 }
 
 static void

@@ -11,9 +11,11 @@
 
 #include "guest-errors.h"
 #include "image-properties.h"
+#include "image-removal.h"
 #include "known-disks.h"
 #include "known-images.h"
 #include "backup.h"
+#include "points.h"
 #include "prepare-check.h"
 #include "prepare-key.h"
 #include "room.h"
@@ -30,9 +32,11 @@ typedef struct
   SnapshotRequest *request;
   PreparedClaim    claim;
   gboolean         looked;      /* at disks that were claimed by then */
+  QmpClient       *client;      /* (nullable): the link to the guest when it was looked at */
   Inspection      *inspection;
   GPtrArray       *chosen;      /* of Disk, of the inspection */
   GPtrArray       *entries;     /* of GPtrArray of NamesEntry, beside @chosen */
+  GPtrArray       *points;      /* of Point: the guest's */
   KnownImages     *known;
   JsonObject      *plan;        /* once it is made */
 } Preparation;
@@ -49,9 +53,11 @@ preparation_free (Preparation *self)
   g_free (self->id);
   snapshot_request_free (self->request);
   prepared_claim_clear (&self->claim);
+  g_clear_object (&self->client);
   inspection_free (self->inspection);
   g_clear_pointer (&self->chosen, g_ptr_array_unref);
   g_ptr_array_unref (self->entries);
+  g_clear_pointer (&self->points, g_ptr_array_unref);
   known_images_free (self->known);
   g_clear_pointer (&self->plan, json_object_unref);
   g_free (self);
@@ -107,12 +113,47 @@ collect_jobs (Preparation *self, GStrvBuilder *ending, GError **error)
 
 /* --- the plan --- */
 
+/* Whether the guest has written to the file at the bottom: it has been the active layer, or one was
+ * merged into it. */
 static gboolean
-plan_uploads (Preparation *self, Disk *disk, const DiskPlan *plan, GPtrArray *uploads,
-              GError **error)
+is_base_written (Preparation *self, Disk *disk, GPtrArray *entries)
+{
+  const Layer *base = g_ptr_array_index (disk->layers, disk->layers->len - 1);
+  g_autofree char *published = snapshot_plan_published (disk, self->request,
+                                                        guest_get_id (self->guest));
+  NamesChoice names = { 0 };
+
+  if (!base->known)
+    return FALSE;
+  names_choose (published, base->facts.dev, base->facts.ino, entries, &names);
+  names_choice_clear (&names);
+  return names.layer_exists || points_find_in (self->points, base->path, &base->facts) != NULL;
+}
+
+static gboolean
+plan_layers (Preparation *self, Disk *disk, const DiskPlan *plan, GPtrArray *entries,
+             const char *name, GPtrArray *uploads, GError **error)
 {
   const SnapshotRequest *request = self->request;
-  const char *guest = guest_get_id (self->guest);
+  GHashTable *layers = self->known->layers;
+  const char *reference = upload_plan_reference (disk, request,
+                                                 is_base_written (self, disk, entries), layers);
+
+  if (reference != NULL && !g_hash_table_contains (self->known->bases, disk->name))
+    {
+      agent_set_error (error, AGENT_ERROR_CONFLICT, "name an image that is there and active",
+                       "image_ref: the store has no image %s", reference);
+      return FALSE;
+    }
+  return upload_plan_disk (disk, plan->layer, request, reference, guest_get_id (self->guest), name,
+                           self->id, layers, uploads, error);
+}
+
+static gboolean
+plan_uploads (Preparation *self, Disk *disk, const DiskPlan *plan, GPtrArray *entries,
+              GPtrArray *uploads, GError **error)
+{
+  const SnapshotRequest *request = self->request;
   const ImageInfo *base = g_hash_table_lookup (self->known->bases, disk->name);
   g_autofree char *name = self->chosen->len == 1
     ? g_strdup (request->name) : g_strdup_printf ("%s/%s", request->name, disk->name);
@@ -120,8 +161,7 @@ plan_uploads (Preparation *self, Disk *disk, const DiskPlan *plan, GPtrArray *up
   if (request->image == IMAGE_NONE)
     return TRUE;
   if (request->image == IMAGE_LAYER
-      ? !upload_plan_disk (disk, plan->layer, request, guest, name, self->id, self->known->layers,
-                           uploads, error)
+      ? !plan_layers (self, disk, plan, entries, name, uploads, error)
       : !upload_plan_full (disk, plan->layer, request, name, self->id, uploads, error))
     return FALSE;
   /* The point's own comes last. */
@@ -142,7 +182,8 @@ make_plan (Preparation *self, GError **error)
     .cannot_stop = guest_get_kind (self->guest) == GUEST_KIND_STORAGE_DAEMON,
   };
 
-  if (!collect_jobs (self, ending, error))
+  if (!prepare_check_same (self->guest, self->client, error)
+      || !collect_jobs (self, ending, error))
     return NULL;
   job->jobs = g_strv_builder_end (ending);
   job->name = g_strdup (self->request->name);
@@ -158,13 +199,14 @@ make_plan (Preparation *self, GError **error)
   for (guint i = 0; i < self->chosen->len; i++)
     {
       Disk *disk = g_ptr_array_index (self->chosen, i);
-      DiskPlan *plan = snapshot_plan_disk (disk, i, g_ptr_array_index (self->entries, i),
-                                           self->request, guest, self->id, &limits, error);
+      GPtrArray *entries = g_ptr_array_index (self->entries, i);
+      DiskPlan *plan = snapshot_plan_disk (disk, i, entries, self->request, guest, self->id,
+                                           &limits, error);
 
       if (plan == NULL)
         return NULL;
       g_ptr_array_add (job->disks, plan);
-      if (!plan_uploads (self, disk, plan, job->uploads, error))
+      if (!plan_uploads (self, disk, plan, entries, job->uploads, error))
         return NULL;
     }
   return g_steal_pointer (&job);
@@ -215,6 +257,75 @@ note_room (const Preparation *self, const Backup *job)
     }
 }
 
+/* --- points that need not stay --- */
+
+static gboolean
+is_in_long_chain (const Preparation *self, const Point *point)
+{
+  for (guint i = 0; i < self->chosen->len; i++)
+    {
+      Disk *disk = g_ptr_array_index (self->chosen, i);
+
+      for (guint j = 0; disk->layers->len + 1 > self->request->max_chain_length
+                        && j < disk->layers->len; j++)
+        {
+          const Layer *layer = g_ptr_array_index (disk->layers, j);
+
+          if (layer->known && point_is_in (point, layer->path, &layer->facts))
+            return TRUE;
+        }
+    }
+  return FALSE;
+}
+
+/* Once this one is in the store, chains that are too long then are shortened by themselves
+ * (chain/keeper.c). Which points go with it shows only then: the cheapest. */
+static void
+tell_points (const Preparation *self, Operation *operation)
+{
+  g_autoptr (JsonArray) told = json_array_new ();
+
+  if (self->kind != REQUEST_SNAPSHOT || self->request->image == IMAGE_NONE
+      || self->request->max_chain_length == 0)
+    return;
+  for (guint i = 0; i < self->points->len; i++)
+    {
+      const Point *point = g_ptr_array_index (self->points, i);
+
+      if (point_may_be_folded (point) && is_in_long_chain (self, point))
+        json_array_add_string_element (told, point->name != NULL ? point->name : point->id);
+    }
+  if (json_array_get_length (told) > 0)
+    json_object_set_array_member (operation_get_result (operation), "may_be_folded",
+                                  g_steal_pointer (&told));
+}
+
+/* --- submitting --- */
+
+/* From here on nobody may delete them, and nobody has begun to since we asked for them. */
+static gboolean
+check_parents (Preparation *self, GError **error)
+{
+  g_autoptr (Backup) job = backup_new ();
+
+  if (!backup_load_plan (job, self->plan, error))
+    return FALSE;
+  for (guint i = 0; i < job->uploads->len; i++)
+    {
+      const UploadPlan *upload = g_ptr_array_index (job->uploads, i);
+
+      if (upload->parent_image != NULL
+          && image_removal_has_begun (self->operations, upload->parent_image))
+        {
+          agent_set_error (error, AGENT_ERROR_CONFLICT, "try again",
+                           "image %s, which this one would need, is being deleted",
+                           upload->parent_image);
+          return FALSE;
+        }
+    }
+  return TRUE;
+}
+
 static void
 submit (GTask *task)
 {
@@ -222,14 +333,18 @@ submit (GTask *task)
   GError *error = NULL;
   Operation *operation = NULL;
 
-  if (prepare_check_known (self->operations, self->guest, &error))
+  if (prepare_check_known (self->operations, self->guest, &error)
+      && check_parents (self, &error))
     operation = engine_submit (operations_get_engine (self->operations),
                                workflow_of (self->kind)->kind, self->id, self->claim.claim,
                                self->request_json, self->plan, self->idempotency_key, &error);
-  if (operation != NULL)
-    g_task_return_pointer (task, g_object_ref (operation), g_object_unref);
-  else
-    g_task_return_error (task, error);
+  if (operation == NULL)
+    {
+      g_task_return_error (task, error);
+      return;
+    }
+  tell_points (self, operation);
+  g_task_return_pointer (task, g_object_ref (operation), g_object_unref);
 }
 
 static void
@@ -251,7 +366,10 @@ check_room (GTask *task)
   g_autoptr (Backup) job = NULL;
   GError *error = NULL;
 
-  job = make_plan (self, &error);
+  self->points = points_list (operations_get_journal (self->operations),
+                              guest_get_id (self->guest), &error);
+  if (self->points != NULL)
+    job = make_plan (self, &error);
   if (job == NULL)
     {
       g_task_return_error (task, error);
@@ -385,6 +503,7 @@ inspect (GTask *task)
 {
   Preparation *self = g_task_get_task_data (task);
 
+  g_set_object (&self->client, guest_get_client (self->guest));
   known_disks_inspect_async (self->operations, self->guest, g_task_get_cancellable (task),
                              on_inspected, g_object_ref (task));
 }

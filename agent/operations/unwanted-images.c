@@ -170,6 +170,7 @@ delete_next (UnwantedImages *self)
   deletion->list = self;
   deletion->ended = g_object_ref (self->ended);
   deletion->image = g_strdup (self->ids[self->next++]);
+  image_removal_begin (self->operations, deletion->image);
   image_store_remove_async (operations_get_store (self->operations), deletion->image, self->ended,
                             on_deleted, deletion);
 }

@@ -280,18 +280,27 @@ find_image (Disk *disk, guint depth, const SnapshotRequest *request, GHashTable 
   return TRUE;
 }
 
-/* The image that the base came from, by the caller's word; unless more has been merged into the
- * base since, which has an image of its own. */
-static const KnownImage *
-find_base (Disk *disk, const char *reference, GHashTable *known, GPtrArray *references)
+/**
+ * upload_plan_reference:
+ * @disk: a disk
+ * @request: the request
+ * @is_written: whether the guest has written to the disk's base
+ * @known: what is in the store
+ *
+ * What a file itself proves goes before anybody's word: a base that has an image of its own, or
+ * that the guest has written to, does not show any more what it was made from.
+ *
+ * Returns: (transfer none) (nullable): the image that stands for the disk's base by the caller's
+ *   word
+ */
+const char *
+upload_plan_reference (Disk *disk, const SnapshotRequest *request, gboolean is_written,
+                       GHashTable *known)
 {
-  const KnownImage *image = look_up (disk, disk->layers->len - 1, known);
+  guint base = disk->layers->len - 1;
 
-  if (image != NULL && image->whole
-      && g_strv_contains ((const char *const *) image->parents, reference))
-    return image;
-  g_ptr_array_add (references, known_image_new (reference, NULL, TRUE));
-  return g_ptr_array_index (references, references->len - 1);
+  return base == 0 || is_written || look_up (disk, base, known) != NULL
+    ? NULL : snapshot_request_image_ref (request, disk->name);
 }
 
 /* Where layers are spent (a move into them was called off) only what stands on them can be had from
@@ -338,6 +347,7 @@ chain_from (const KnownImage *image, const KnownImage *below, const char *chain)
  * @disk: a disk whose active layer is about to freeze
  * @layer: that layer's name for life
  * @request: the request
+ * @reference: (nullable): what upload_plan_reference() says
  * @guest: the guest's id
  * @image_name: the point's image's name
  * @operation: the operation's id
@@ -348,16 +358,14 @@ chain_from (const KnownImage *image, const KnownImage *below, const char *chain)
  * Returns: whether the policy on parents can be kept
  */
 gboolean
-upload_plan_disk (Disk *disk, const char *layer, const SnapshotRequest *request, const char *guest,
-                  const char *image_name, const char *operation, GHashTable *known,
-                  GPtrArray *uploads, GError **error)
+upload_plan_disk (Disk *disk, const char *layer, const SnapshotRequest *request,
+                  const char *reference, const char *guest, const char *image_name,
+                  const char *operation, GHashTable *known, GPtrArray *uploads, GError **error)
 {
-  const char *reference = snapshot_request_image_ref (request, disk->name);
   g_autofree char *chain = g_strdup ("");
+  g_autoptr (KnownImage) referred = known_image_new (reference, NULL, TRUE);
   const KnownImage *below = NULL;
   guint start = find_start (disk, reference, known);
-  g_autoptr (GPtrArray) references = g_ptr_array_new_with_free_func (
-      (GDestroyNotify) known_image_free);
 
   for (guint depth = MIN (start + 1, disk->layers->len); depth-- > 0;)
     {
@@ -371,13 +379,18 @@ upload_plan_disk (Disk *disk, const char *layer, const SnapshotRequest *request,
       if (depth == start)
         found = look_up (disk, depth, known);
       else if (depth > 0 && depth == disk->layers->len - 1 && reference != NULL)
-        found = find_base (disk, reference, known, references);
+        found = referred;
       else if (depth > 0)
         {
           if (!find_image (disk, depth, request, known, below, &found, error))
             return FALSE;
           if (found == NULL && request->parents == PARENTS_IGNORE)
-            continue;
+            {
+              /* What is below the gap is not what the layer above stands on. */
+              below = NULL;
+              *chain = '\0';
+              continue;
+            }
         }
       if (found == NULL)
         {

@@ -55,14 +55,20 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (KnownImage, known_image_free)
 /* "DEV:INO": how @known of upload_plan_disk() finds the layers. */
 char       *upload_layer_key      (guint64 dev, guint64 ino);
 
+/* The image that stands for the base of @disk by the caller's word, unless the guest has written to
+ * the base since, or it has an image of its own in @known. (nullable) (transfer none) Pure. */
+const char *upload_plan_reference (Disk *disk, const SnapshotRequest *request,
+                                   gboolean is_written, GHashTable *known);
+
 /* What has to go up so that the point of @disk can be restored: missing parents first, bottom
  * up, then the layer that is about to freeze. Appends UploadPlans to @uploads and what will be
  * known of their layers to @known, which maps upload_layer_key() to KnownImage. @layer: the
- * active layer's name for life. Pure. AGENT_ERROR_CONFLICT when a parent is in no store and the
- * policy is to require it, or it cannot be uploaded. */
+ * active layer's name for life; @reference: see above. Pure. AGENT_ERROR_CONFLICT when a parent is
+ * in no store and the policy is to require it, or it cannot be uploaded. */
 gboolean    upload_plan_disk      (Disk *disk, const char *layer, const SnapshotRequest *request,
-                                   const char *guest, const char *image_name,
-                                   const char *operation, GHashTable *known, GPtrArray *uploads,
+                                   const char *reference, const char *guest,
+                                   const char *image_name, const char *operation,
+                                   GHashTable *known, GPtrArray *uploads,
                                    GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* The one upload of all that @disk will show at the point, over the layer that is about to freeze.

@@ -94,7 +94,8 @@ def slow_commit(qemu, kind, chains, folder, on_deadline):
     with chains(qemu, [disk], kind=kind, args=args) as s:
         s.write(8, 32)
         s.vm.qmp.events.clear()
-        operation = s.begin_to('disks', 'disk0', 'commit', deadline=1, on_deadline=on_deadline)
+        operation = s.begin_to('disks', 'disk0', 'commit', base='base', deadline=1,
+                               on_deadline=on_deadline)
         yield s, operation
 
 
@@ -126,7 +127,7 @@ def test_a_commit_is_left(qemu, kind, chains, tmp_path):
         stayed(s, operation, 'faster', '1 s')
         assert len(s.layers()) == 2
         assert not {'STOP', 'RESUME'} & set(events(s))
-        s.commit()
+        s.commit(base='base')
         assert len(s.layers()) == 1
 
 

@@ -73,6 +73,8 @@ def test_a_copy_of_the_top_alone(qemu, kind, sync, chains, tmp_path):
         s.still = True
         copy = tmp_path / 'a/copy'
         s.aside.add(copy)
+        s.refuses(409, 'conflict', s.layers()[-2], 'scan-folders', words=('disks', 'disk0', 'mirror'),
+                  target={'path': f'{tmp_path}/copy'}, sync=sync)
         s.mirror({'path': str(copy)}, sync=sync, end='keep')
         top, *below = assert_chain(copy, qemu=qemu)
         assert [os.stat(layer.path).st_ino for layer in below] == \
@@ -166,6 +168,28 @@ def test_the_daemon_dies_while_it_is_copied(qemu, kind, chains, tmp_path):
         told, = s.daemon.finished(operation)['result']['disks']
         assert told['left'] == f'{tmp_path}/a/disk.0'
         s.aside.add(told['left'])
+        s.judge()
+
+
+@pairs('kind, end', ('drive', 'pivot'), ('blockdev', 'keep'), quick=[0])
+def test_the_name_is_taken_while_the_daemon_is_away(qemu, kind, end, chains, tmp_path):
+    """The guest stays, and no job goes on with a disk that is followed no more."""
+    with chains(qemu, one_disk(tmp_path, qemu), kind=kind) as s:
+        s.write(at=20, size=20)
+        operation = s.begin_to('disks', 'disk0', 'mirror', target={'path': f'{tmp_path}/a/copy'},
+                               end=end, speed=1 << 20)
+        wait_until(lambda: s.vm.qmp.execute('query-jobs'), 'a job runs', interval=0.01)
+        s.daemon.kill()
+        disk = pathlib.Path(s.paths[0][0])
+        disk.rename(tmp_path / 'own')
+        disk.write_text("somebody else's")
+        s.daemon.start()
+        s.wait_attached()
+        operation = s.daemon.finished(operation)
+        (tmp_path / 'own').rename(disk)
+        assert operation['state'] == 'failed', operation
+        assert not s.vm.qmp.execute('query-jobs')
+        s.aside |= {str(path) for path in disk.parent.iterdir()}
         s.judge()
 
 

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A base that has a name of its own, and others who stand on it."""
+"""What others need, or may need: a base with a name of its own, names in other folders, internal snapshots."""
 
 import os
+import pathlib
 
 import pytest
 
-from support import Machine, create_qcow2
+from support import Machine, create_qcow2, programs
+from support.chains import one_disk
 from support.machine import wait_until
+from support.oracles import chain
 from support.scene import pairs
 
 
@@ -26,7 +29,7 @@ def disk_of(s):
 
 def commit(s):
     """Everything into the base."""
-    s.work('disks', 'disk0', 'commit', discard_points=True)
+    s.work('disks', 'disk0', 'commit', base='golden.img', discard_points=True)
     s.points.clear()
 
 
@@ -72,7 +75,7 @@ def test_the_same_of_a_guest_that_is_shut_off(qemu, kind, chains, golden):
 
 def assert_refused(s, *words):
     error = s.refuses(409, 'conflict', *words, words=('disks', 'disk0', 'commit'),
-                      discard_points=True)
+                      base='golden.img', discard_points=True)
     assert 'golden.img' in error['message']
 
 
@@ -133,3 +136,56 @@ def test_a_watched_guest_is_forgotten_but_its_disk_is_not(qemu, kind, chains, go
         os.unlink(other)
         commit(s)
         s.judge_frozen()
+
+
+@pairs('kind', ('blockdev',), ('drive',), quick=[0])
+def test_nobody_was_seen_on_a_shared_base(qemu, kind, chains, tmp_path):
+    """Its name says that it was there before the disk: it is neither removed nor, unasked, written to."""
+    for folder in '_base', 'one', 'two':
+        (tmp_path / folder).mkdir()
+    base = create_qcow2(tmp_path / '_base/0a1b2c', '64M')
+    disk, other = (create_qcow2(tmp_path / folder / 'disk', '64M', backing=base)
+                   for folder in ('one', 'two'))
+    with chains(qemu, [disk], kind=kind) as s:
+        before = base.read_bytes()
+        s.refuses(409, 'conflict', '0a1b2c', 'base', words=('disks', 'disk0', 'commit'))
+        operation = s.stream()
+        assert operation['result']['moves'][0]['stay'] == [str(base)]
+        assert len(s.layers()) == 1 and base.read_bytes() == before
+        assert len(chain(other, qemu)) == 2
+
+
+@pairs('kind', ('blockdev',), ('drive',), quick=[])
+def test_a_name_in_another_folder(qemu, kind, chains, tmp_path):
+    """A header that is true beside its file is not true beside the disk."""
+    for folder in 'base', 'one':
+        (tmp_path / folder).mkdir()
+    root = create_qcow2(tmp_path / 'base/root.img', '64M')
+    golden = create_qcow2(tmp_path / 'base/golden.img', '64M', backing='root.img')
+    disk = create_qcow2(tmp_path / 'one/disk', '64M', backing=golden)
+    with chains(qemu, [disk], kind=kind) as s:
+        s.aside |= {root, golden}
+        s.grow()
+        s.refuses(409, 'conflict', 'rebase', words=('disks', 'disk0', 'commit'), base='golden.img')
+        s.stream(base='root.img')
+        assert s.layers() == [str(root), str(disk)]
+        s.restart()
+
+
+@pairs('kind', ('blockdev',), ('drive',), quick=[])
+def test_internal_snapshots_stay(qemu, kind, chains, tmp_path):
+    """They go with their file, and nobody asks for them by name."""
+    with chains(qemu, one_disk(tmp_path, qemu), kind=kind) as s:
+        s.deepen(2)
+        s.shut_off()
+        programs.img('snapshot', '-c', 'before', s.paths[0][0], qemu=qemu)
+        s.restart()
+        holds = s.name_for_life() - {pathlib.Path(s.paths[0][0])}
+        _, uppermost = s.deepen(4)
+        s.refuses(409, 'conflict', 'internal snapshots', words=('disks', 'disk0', 'commit'),
+                  base='disk.0', top='disk.1', discard_points=True)
+        operation = s.stream(discard_points=True, gone=[uppermost])
+        assert len(s.layers()) == 1
+        left, = holds
+        assert str(left) in operation['result']['moves'][0]['stay']
+        assert 'before' in programs.img('snapshot', '-l', '-U', left, qemu=qemu)

@@ -88,6 +88,27 @@ def test_back_to_a_point(qemu, kind, chains):
         s.judge()
 
 
+@pairs('kind', ('drive',), ('blockdev',), quick=[0])
+def test_back_to_what_shares_nothing(qemu, kind, chains, tmp_path):
+    """The guest is worked on as before, though nothing of its chain was there when it ran."""
+    with chains(qemu, one_disk(tmp_path, qemu), kind=kind) as s:
+        s.grow()
+        first = s.point()
+        s.grow()
+        s.stream()
+        s.shut_off()
+        _, branch = s.revert(first)
+        _, other = s.revert(branch)
+        s.revert(first)
+        s.delete(other)
+        s.daemon.kill()
+        s.daemon.start()
+        assert s.ask_for('tree', method='GET').status == 200
+        s.restart()
+        s.point()
+        s.judge()
+
+
 @pairs('kind', ('drive',), ('blockdev',), quick=[1])
 def test_images_that_somebody_has_open(qemu, kind, chains, tmp_path):
     """The guest of the record is off, but its disk is in use: by whom does not matter."""

@@ -77,6 +77,27 @@ def test_of_a_guest_that_is_shut_off(qemu, kind, chains, tmp_path):
         s.judge()
 
 
+@pairs('kind', ('drive',), ('blockdev',), quick=[1])
+def test_of_which_disk(qemu, kind, chains, tmp_path):
+    """Of the one that the image was made of, whether the guest runs or not."""
+    disks = one_disk(tmp_path, qemu) + [create_qcow2(tmp_path / 'a' / 'larger', '128M', qemu=qemu)]
+    with chains(qemu, disks, kind=kind) as s:
+        s.grow()
+        kept = s.point(image='layer')
+        images = images_of(s, kept)
+
+        def planned(index):
+            answer = s.ask_for('restore', image=images[index], dry_run=True)
+            assert answer.status == 200, answer.body
+            return s.index_of(answer.json['disks'][0])
+        assert [planned(0), planned(1)] == [0, 1]
+        s.refuses(409, 'conflict', 'meant for', words=('restore',), image=images[1],
+                  disk='disk0', dry_run=True)
+        s.shut_off()
+        assert [planned(0), planned(1)] == [0, 1]
+        s.restart()
+
+
 @pairs('kind', ('blockdev',), ('drive',), quick=[0])
 def test_after_a_fold_that_was_called_off(qemu, kind, chains, tmp_path):
     """A layer below which others' data has come does not show any more what its image holds."""
@@ -121,6 +142,29 @@ def test_an_image_that_is_not_what_its_record_says(qemu, kind, chains, tmp_path)
         data.write_bytes(whole)
         s.judge()
         restore(s, kept, image)
+
+
+@pairs('kind', ('drive',), ('blockdev',), quick=[])
+def test_a_layer_alone(qemu, kind, chains, tmp_path):
+    """It stands on another one that is in no store, and not on what is below that."""
+    with chains(qemu, one_disk(tmp_path, qemu), kind=kind) as s:
+        s.point(image='layer')
+        s.grow()
+        s.point()
+        s.grow()
+        kept = s.point(image='layer', parents='ignore')
+        image = images_of(s, kept)[0]
+        properties = s.image(image)['properties']
+        assert not {'qsnapd_parent', 'qsnapd_chain', 'base_image_ref'} & properties.keys()
+        restore(s, kept, image, discard=True)       # from the layer itself, which is here
+        s.grow()
+        s.delete(kept)
+        files, before = s.layers(), s._files()
+        operation = s.daemon.finished(s.begin_to('restore', image=image))
+        assert operation['state'] == 'failed', operation
+        assert 'a layer alone' in operation['error']['message']
+        assert s.layers() == files and s._files() == before
+        s.judge()
 
 
 @pytest.mark.slow

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Chains are kept short, by themselves or when asked: images go on being incremental."""
 
+import os
+import shutil
+import time
+
 import pytest
 
 from support.chains import one_disk
@@ -98,11 +102,15 @@ def test_points_without_an_image_stay(qemu, kind, chains, tmp_path):
 @pairs('kind', ('blockdev',), ('drive',), quick=[0])
 def test_of_the_request_alone(qemu, kind, chains, tmp_path):
     with chains(qemu, one_disk(tmp_path, qemu), kind=kind) as s:
-        for number in range(3):
-            backup(s, 9, name=str(number))
+        images = [backup(s, 9, name=str(number))[1]['result']['disks'][0]['image_id'] for number in range(3)]
         assert len(s.layers()) == 4
-        _, _, gone = backup(s, 3, name='and fold', max_chain_length=3)
+        _, operation, gone = backup(s, 3, name='and fold', max_chain_length=3)
         assert [kept.name for kept in gone] == ['1', '2'] and len(s.layers()) == 3
+        # Before it came to that it was said, and afterwards where they are.
+        assert operation['result']['may_be_folded'] == ['0', '1', '2']
+        s.refuses(404, 'not-found', 'folded away', images[2], words=('snapshots', '2', 'revert'))
+        s.refuses(404, 'not-found', 'folded away', images[1], words=('snapshots', gone[0].id), method='DELETE')
+        assert 'folds points of guest' in s.daemon.log
 
 
 @pairs('kind', ('drive',), ('blockdev',), quick=[1])
@@ -211,3 +219,47 @@ def test_what_was_asked_for_does_not(qemu, kind, chains, tmp_path):
         fill(s)
         s.point()
         s.refuses(400, 'invalid', 'give_way', words=('shorten',), give_way='yes')
+
+
+HOLD = """#!/bin/sh
+if [ "$1" = map ] && [ -p {gate} ]; then read go < {gate}; fi
+exec {program} "$@"
+"""
+
+
+@pairs('kind', ('drive',), ('blockdev',), quick=[0])
+def test_a_guest_that_ends_before(qemu, kind, chains, tmp_path, monkeypatch):
+    """It is shut off while its layers are measured: nothing begins then, and nothing is held."""
+    gate, program = tmp_path / 'gate', tmp_path / 'tools' / 'qemu-img'
+    program.parent.mkdir()
+    program.write_text(HOLD.format(gate=gate, program=shutil.which('qemu-img')))
+    program.chmod(0o755)
+    os.mkfifo(gate)
+    monkeypatch.setenv('PATH', f"{program.parent}:{os.environ['PATH']}")
+    with chains(qemu, one_disk(tmp_path, qemu), kind=kind, daemon={'daemon.max-chain-length': 2}) as s:
+        for number in range(2):
+            s.grow()
+            last = uploaded(s, s.begin(name=str(number)))
+            s.keep(last['result']['point'])
+        with gate.open('w') as opened:
+            s.shut_off()
+            gate.unlink()
+            opened.write('\n')
+        s.delete(next(iter(s.points.values())))
+        assert [each['kind'] for each in s.operations()] == ['delete', 'snapshot', 'snapshot']
+
+
+@pytest.mark.slow
+@pairs('kind', ('drive',), ('blockdev',))
+def test_a_guest_that_ends_meanwhile(qemu, kind, chains, tmp_path):
+    with chains(qemu, one_disk(tmp_path, qemu, '1G'), kind=kind) as s:
+        for number in range(3):
+            fill(s)
+            backup(s, 9, name=str(number))
+        operation = s.begin_to('shorten', max_chain_length=2, speed=1 << 20)
+        s.wait_step(operation, 'run-moves')
+        s.shut_off()
+        operation = s.daemon.finished(operation, 10)
+        assert operation['state'] == 'failed' and 'ended before' in operation['error']['message'], operation
+        s.work('shorten', max_chain_length=2)
+        forget_unlisted(s)

@@ -128,11 +128,12 @@ def test_what_is_refused(qemu, kind, chains, tmp_path):
 def test_into_subclusters(qemu, kind, chains, tmp_path):
     """A QEMU before 9.0 would die of it: refused there, and the guest lives."""
     (tmp_path / 'a').mkdir()
-    create_qcow2(tmp_path / 'a/base', '64M', qemu=qemu)
-    qemu_io('write -P 7 40M 100k', tmp_path / 'a/base', qemu)
+    base = create_qcow2(tmp_path / 'a/base', '64M', qemu=qemu)
+    qemu_io('write -P 7 40M 100k', base, qemu)
     path = create_qcow2(tmp_path / 'a/disk', backing='base', qemu=qemu,
                         options='extended_l2=on,cluster_size=128k')
     with chains(qemu, [path], kind=kind) as s:
+        s.aside.add(base)
         schema = s.vm.qmp.execute('query-qmp-schema')
         if any(member.get('name') == 'backing-mask-protocol' for entry in schema
                for member in entry.get('members', ())):

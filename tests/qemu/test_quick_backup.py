@@ -153,6 +153,37 @@ def test_the_base_came_from_the_store(qemu, where, scene, tmp_path):
         s.compare_restored(operation)
 
 
+@pairs('kind, commit', ('blockdev', False), ('drive', True), quick=[0])
+def test_the_guest_writes_to_the_base(qemu, kind, commit, scene, tmp_path):
+    """What came from an image shows soon something else: from then on nobody's word counts."""
+    with scene(qemu, [create_qcow2(tmp_path / 'disk', qemu=qemu)], kind=kind) as s:
+        (tmp_path / 'golden').mkdir()
+        reference = put_image(s.store, create_qcow2(tmp_path / 'golden/image', qemu=qemu))
+        s.images.add(reference)
+        s.backup(image='none', image_ref=reference)
+        s.refused(409, 'conflict', 'disk.0', image_ref=reference, parents='require')
+        below = None
+        for images in 2, 1:
+            operation = s.backup(image_ref=reference)
+            assert len(operation['result']['images']) == images
+            s.compare_restored(operation)
+            point = operation['result']['images'][-1]
+            assert below in (None, point['parent'])
+            below = point['id']
+            s.vm.wait_for_writes(30)
+        if commit:
+            operation = s.daemon.post(f'/v1/guests/{s.guest}/disks/disk0/commit',
+                                      {'discard_points': True})
+            assert s.daemon.finished(operation.json)['state'] == 'succeeded'
+            s.frozen.clear()
+            # The image need not even be there.
+            for _ in range(2):
+                operation = s.backup(image_ref=str(uuid.uuid4()))
+                assert len(operation['result']['images']) == 1
+                s.compare_restored(operation)
+                s.vm.wait_for_writes(30)
+
+
 @pairs('kind', ('blockdev',), ('drive',))
 def test_points_without_images(qemu, kind, scene):
     with scene(qemu, kind=kind) as s:

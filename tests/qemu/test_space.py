@@ -2,7 +2,9 @@
 """Disks that fill up: refused beforehand, waited for, told, and nothing is lost."""
 
 import contextlib
+import json
 import os
+import sqlite3
 
 from support import create_qcow2
 from support.chains import one_disk
@@ -109,6 +111,13 @@ def paused_job(s):
     return [job for job in jobs if job['paused']]
 
 
+def kept_plan(s, operation):
+    with contextlib.closing(sqlite3.connect(s.daemon.folder / 'state/journal.sqlite')) as journal:
+        plan, = journal.execute('SELECT plan FROM operations WHERE id = ?',
+                                (operation['id'],)).fetchone()
+    return json.loads(plan)
+
+
 @pairs('outcome, verb', ('goes on', 'stream'), ('is cancelled', 'mirror'),
        ('is cancelled', 'stream'), ('goes on', 'mirror'), quick=[0, 1])
 def test_waits_for_room(qemu, outcome, verb, chains, tmp_path):
@@ -142,6 +151,8 @@ def test_waits_for_room(qemu, outcome, verb, chains, tmp_path):
                 operation = s.daemon.finished(operation)
         if outcome == 'goes on':
             wait_until(lambda: not shown(s, operation).get('paused'), 'it goes on', interval=0.05)
+            wait_until(lambda: 'waiting' not in kept_plan(s, operation),
+                       'the journal has it that it waits no more', interval=0.05)
             s.daemon.request('PATCH', f"/v1/operations/{operation['id']}", {'speed': 0})
             operation = s.daemon.finished(operation)
             assert operation['state'] == 'succeeded' and 'waiting' not in operation, operation

@@ -120,14 +120,14 @@ class Scene:
     def status(self):
         return self.vm.qmp.execute('query-status')['status']
 
-    def named(self):
+    def has_ids(self):
         """Whether the devices have ids."""
         return getattr(self.vm, 'ids', True)
 
     def device(self, name='disk0'):
         """What query-block says of a device."""
         blocks = self.vm.qmp.execute('query-block')
-        if self.named():
+        if self.has_ids():
             return next(block for block in blocks if name in block.get('qdev', '').split('/'))
         return [block for block in blocks if 'peripheral-anon' in block.get('qdev', '')][int(name[-1])]
 
@@ -336,7 +336,7 @@ class Scene:
         used = set()
         for index, image in enumerate(self.paths):
             device = f'disk{self.vm.disks.index(self.vm.written[index])}'
-            files = now.chains[device if self.named() else self.device(device)['qdev']]
+            files = now.chains[device if self.has_ids() else self.device(device)['qdev']]
             layers = chain(image, self.qemu)
             assert [os.stat(file).st_ino for file in files] == \
                 [os.stat(layer.path).st_ino for layer in layers], (

@@ -24,13 +24,16 @@ on_top_of (Deletion *self, const ImageLink *link)
 
 /* --- who needs a file --- */
 
-/* Somebody besides the disk's own chain and the images that stand on it; (nullable). */
+/* Somebody besides the disk's own chain and the images that stand on it; (nullable). Its format is
+ * as its magic number says: of a raw file that has one all that can be wrong is that it stays. */
 static char *
 user_of (Deletion *self, Disk *disk, const ImageLink *link)
 {
   const Layer layer = { .path = link->path, .known = TRUE, .facts = link->facts };
   ChainLook look = self->look;
 
+  if (link->has_snapshots)
+    return g_strdup (CHAIN_NEEDED_BY_SNAPSHOTS);
   look.links = self->obscure;
   return chain_look_user_of (&look, disk, &layer);
 }
@@ -92,7 +95,7 @@ plan_link (Deletion *self, Disk *disk, const ImageLink *link)
   gboolean holds = holds_point (self, link);
 
   layer->allocated = (gint64) link->facts.allocated;
-  layer->fixed = is_fixed (self, disk, link);
+  layer->fixed = is_fixed (self, disk, link) || link->encrypted || link->has_data_file;
   layer->kept = children->len > 1 || holds;
   /* The end of a branch that no point leads to, as a pivot leaves it, is known by its path alone. */
   layer->named = children->len == 0 && !holds;
@@ -130,9 +133,24 @@ run_of (Deletion *self, ImageLink *link, guint *index)
   return run;
 }
 
+/* What a smaller one hides must not be seen again: the data goes up then. */
+static void
+heed_sizes (GPtrArray *run, GPtrArray *layers, PlannedMove *planned)
+{
+  const ImageLink *lowest = g_ptr_array_index (run, planned->first);
+
+  for (guint i = planned->first + 1; planned->kind == MOVE_COMMIT && i <= planned->last; i++)
+    if (((ImageLink *) g_ptr_array_index (run, i))->virtual_size < lowest->virtual_size)
+      {
+        planned->kind = MOVE_STREAM;
+        planned->bytes = planner_estimate (layers, MOVE_STREAM, planned->first, planned->last);
+      }
+}
+
 static ChainMove *
 move_of (Disk *disk, GPtrArray *run, const PlannedMove *planned)
 {
+  guint writes = planned->kind == MOVE_COMMIT ? planned->last + 1 : planned->last;
   ChainMove *move = g_new0 (ChainMove, 1);
   const ChainFile *user, *backing;
 
@@ -152,7 +170,8 @@ move_of (Disk *disk, GPtrArray *run, const PlannedMove *planned)
   backing = planned->kind == MOVE_COMMIT ? chain_move_into (move) : move->below;
   if (user != NULL && backing != NULL)
     {
-      move->backing_name = names_backing (user->path, backing->path);
+      move->backing_name = ((ImageLink *) g_ptr_array_index (run, writes))->backing_relative
+        ? names_backing (user->path, backing->path) : g_strdup (backing->path);
       move->backing_format = g_strdup (backing->format);
     }
   return move;
@@ -180,6 +199,7 @@ merge (Deletion *self, Disk *disk, ImageLink *link, GError **reason)
   planned = planner_delete (layers, index, reason);
   if (planned == NULL)
     return FALSE;
+  heed_sizes (run, layers, planned);
   g_ptr_array_add (self->moves, move_of (disk, run, planned));
   return TRUE;
 }

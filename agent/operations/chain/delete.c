@@ -150,7 +150,7 @@ check_users (Deletion *self, Disk *disk, guint index, GError **reason)
   for (guint i = index; i <= index + 1 && i < disk->layers->len; i++)
     {
       const Layer *layer = disk_layer_from_base (disk, i);
-      g_autofree char *user = chain_look_user_of (&self->look, disk, layer);
+      g_autofree char *user = chain_look_need_of (&self->look, disk, layer);
 
       if (user == NULL)
         continue;

@@ -11,7 +11,7 @@ G_BEGIN_DECLS
 /* What @point is of @disk; NULL: nothing. (transfer none) */
 PointDisk *keep_point_disk   (const Point *point, Disk *disk);
 /* Whether @path is named as a layer of @disk. Others may have been there before us, and nobody can
- * tell who else starts from them. */
+ * tell who else starts from them: they are neither removed nor, unasked, written to. */
 gboolean   keep_is_layer_of  (Disk *disk, const char *path);
 
 /* Those of the @planned moves of @layers that can be done; streams where a commit cannot be.

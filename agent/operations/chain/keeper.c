@@ -8,6 +8,7 @@
 
 #include <core/error.h>
 
+#include "../document.h"
 #include "../inspect.h"
 #include "../snapshot-request.h"
 #include "verb.h"
@@ -89,6 +90,21 @@ settle (Turn *turn, const GError *failure)
   g_hash_table_add (self->settled, g_strdup (turn->snapshot));
 }
 
+/* Nobody has asked for these by name. */
+static void
+log_points (Operation *operation)
+{
+  JsonArray *points = document_array (operation_get_result (operation), "points_lost");
+  g_autoptr (GString) names = g_string_new (NULL);
+
+  for (guint i = 0; points != NULL && i < json_array_get_length (points); i++)
+    g_string_append_printf (names, "%s\"%s\"", i > 0 ? ", " : "",
+                            json_array_get_string_element (points, i));
+  if (names->len > 0)
+    g_info ("operation %s: folds points of guest %s away, whose images stay: %s",
+            operation_get_id (operation), operation_get_guest (operation), names->str);
+}
+
 static void
 on_asked (GObject *source, GAsyncResult *result, gpointer user_data)
 {
@@ -100,9 +116,12 @@ on_asked (GObject *source, GAsyncResult *result, gpointer user_data)
   if (g_cancellable_is_cancelled (turn->ended))
     return;
   if (operation == NULL)
-    settle (turn, error);
-  else
-    g_hash_table_remove (turn->keeper->turns, turn->snapshot);
+    {
+      settle (turn, error);
+      return;
+    }
+  g_hash_table_remove (turn->keeper->turns, turn->snapshot);
+  log_points (operation);
 }
 
 static JsonObject *
@@ -136,6 +155,7 @@ next_key (ChainKeeper *self, Guest *guest, const char *snapshot, gint64 length)
   return g_steal_pointer (&key);
 }
 
+/* @turn: (transfer full) */
 static void
 ask (Turn *turn)
 {
@@ -146,7 +166,10 @@ ask (Turn *turn)
     operations_request_async (turn->keeper->operations, turn->guest, KIND_SHORTEN, request, key,
                               turn->ended, on_asked, turn);
   else
-    settle (turn, NULL);
+    {
+      settle (turn, NULL);
+      turn_free (turn);
+    }
 }
 
 static void

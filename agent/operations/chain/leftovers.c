@@ -50,6 +50,7 @@ leftovers_new (Operations *operations, const char *guest, const Inspection *insp
   self->scan_folders = g_strdupv (operations_get_config (operations)->scan_folders);
   self->removed = g_ptr_array_new_with_free_func (g_free);
   self->left = g_ptr_array_new_with_free_func (g_free);
+  self->migrating = inspection != NULL && inspection->migrating;
   for (guint i = 0; inspection != NULL && i < inspection->disks->len; i++)
     add_chain (self->open, g_ptr_array_index (inspection->disks, i));
   return self;
@@ -92,16 +93,22 @@ is_open (const Leftovers *self, const ChainFile *file)
 static char *
 find_need (const Leftovers *self, const ChainFile *file, GPtrArray *links, GError **error)
 {
-  g_autoptr (GPtrArray) above = links_on (links, (guint64) file->dev, (guint64) file->ino);
+  const ImageLink *own = links_find (links, (guint64) file->dev, (guint64) file->ino);
   const FileFacts facts = chain_file_facts (file);
   const Point *point = points_find_in (self->points, file->path, &facts);
   gboolean in_use = FALSE;
 
   if (is_open (self, file))
     return g_strdup ("the guest has it in a chain");
-  if (above->len > 0)
-    return g_strdup_printf ("%s stands on it",
-                            ((ImageLink *) g_ptr_array_index (above, 0))->path);
+  for (guint i = 0; i < links->len; i++)
+    {
+      const ImageLink *image = g_ptr_array_index (links, i);
+
+      if (image_link_may_stand_on (image, file->path, (guint64) file->dev, (guint64) file->ino))
+        return g_strdup_printf ("%s stands on it", image->path);
+    }
+  if (own != NULL && own->has_snapshots && g_strcmp0 (file->format, "raw") != 0)
+    return g_strdup ("it holds internal snapshots");
   if (point != NULL)
     return g_strdup_printf ("the point \"%s\" lives in it", point->name);
   if (!files_in_use (file->path, &in_use, error))
@@ -172,14 +179,13 @@ try_one (Leftovers *self, const ChainFile *file, GPtrArray *links, char **need, 
 
 /* Who stands on them is not known: they stay. That is no reason to hold up who waits. */
 static void
-leave_all (Leftovers *self, const GError *reason)
+leave_all (Leftovers *self, const char *reason)
 {
   for (guint i = 0; i < self->files->len; i++)
     {
       const ChainFile *file = g_ptr_array_index (self->files, i);
 
-      g_ptr_array_add (self->left, g_strdup_printf ("%s: who stands on it is not known: %s",
-                                                    file->path, reason->message));
+      g_ptr_array_add (self->left, g_strdup_printf ("%s: %s", file->path, reason));
     }
 }
 
@@ -192,11 +198,14 @@ remove_in_thread (GTask *task, gpointer source, gpointer task_data, GCancellable
   GError *error = NULL;
   gboolean again = TRUE;
 
-  if (self->files->len > 0)
+  if (self->files->len > 0 && !self->migrating)
     links = scan (self, &problem);
   if (problem != NULL)
+    g_prefix_error (&problem, "who stands on it is not known: ");
+  if (problem != NULL || self->migrating)
     {
-      leave_all (self, problem);
+      leave_all (self, problem != NULL ? problem->message
+                                       : "the guest is being migrated, and has it open there");
       g_task_return_boolean (task, TRUE);
       return;
     }

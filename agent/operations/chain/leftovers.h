@@ -13,6 +13,7 @@ typedef struct
   GPtrArray  *open;             /* of ChainFile: what the guest has in its chains */
   GPtrArray  *points;           /* of Point: the guest's, by now */
   char      **scan_folders;     /* (nullable): of the configuration */
+  gboolean    migrating;        /* the guest has them open somewhere else */
   GPtrArray  *removed;          /* of char *: paths */
   GPtrArray  *left;             /* of char *: "PATH: reason" */
 } Leftovers;

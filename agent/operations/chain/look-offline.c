@@ -33,6 +33,7 @@ add_layer (Disk *disk, const ImageLink *image, const char *path)
   self->detect_zeroes = g_strdup ("off");
   self->known = TRUE;
   self->facts = image->facts;
+  self->linked = !image->facts.block_device && g_file_test (image->path, G_FILE_TEST_IS_SYMLINK);
 }
 
 static Disk *

@@ -207,26 +207,14 @@ has_file (Disk *disk, guint64 dev, guint64 ino)
   return FALSE;
 }
 
-/* One whose header names what only QEMU can find, by a name in which the layer's stands. */
-static gboolean
-may_stand_on (const ImageLink *image, const Layer *layer)
-{
-  g_autofree char *name = g_path_get_basename (layer->path);
-
-  return image->backing != NULL && !image->backing_known && !g_path_is_absolute (image->backing)
-         && strstr (image->backing, name) != NULL;
-}
-
 static char *
 find_image_on (const ChainLook *self, Disk *disk, const Layer *layer)
 {
   for (guint i = 0; i < self->links->len; i++)
     {
       const ImageLink *image = g_ptr_array_index (self->links, i);
-      gboolean stands = image->backing_known && image->backing_dev == layer->facts.dev
-                        && image->backing_ino == layer->facts.ino;
 
-      if ((stands || may_stand_on (image, layer))
+      if (image_link_may_stand_on (image, layer->path, layer->facts.dev, layer->facts.ino)
           && !has_file (disk, image->facts.dev, image->facts.ino))
         return g_strdup_printf ("the image %s, which stands on it", image->path);
     }
@@ -265,6 +253,27 @@ chain_look_user_of (const ChainLook *self, Disk *disk, const Layer *layer)
         return g_strdup (user->who);
     }
   return find_image_on (self, disk, layer);
+}
+
+/**
+ * chain_look_need_of:
+ * @self: what was seen
+ * @disk: one of its disks
+ * @layer: a layer of that disk
+ *
+ * Internal snapshots go with their file, and show what is below it where it held nothing itself.
+ *
+ * Returns: (transfer full) (nullable): who needs the file, and what it stands on, as they are
+ */
+char *
+chain_look_need_of (const ChainLook *self, Disk *disk, const Layer *layer)
+{
+  const ImageLink *link = layer->known
+    ? links_find (self->links, layer->facts.dev, layer->facts.ino) : NULL;
+
+  if (link != NULL && link->has_snapshots && g_strcmp0 (layer->format, "raw") != 0)
+    return g_strdup (CHAIN_NEEDED_BY_SNAPSHOTS);
+  return chain_look_user_of (self, disk, layer);
 }
 
 /**

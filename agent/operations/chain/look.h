@@ -18,6 +18,7 @@ typedef struct
   GPtrArray  *points;           /* of Point: this guest's */
   GPtrArray  *links;            /* of ImageLink: in the folders of disks, points, configuration */
   GPtrArray  *users;            /* of LayerUser: other guests' */
+  const ImageInfo *image;       /* (nullable) (unowned): of the store, where that was asked */
 } ChainLook;
 
 /* Somebody else's use of a file: a chain of another attached guest, another disk of this one, or
@@ -42,6 +43,10 @@ ChainLook *chain_look_finish   (GAsyncResult *result, GError **error) G_GNUC_WAR
 /* Who besides the chain of @disk itself needs what the file @layer holds: an image outside that
  * chain that stands on it, or one of @users. NULL: nobody. Pure. (transfer full): for people */
 char      *chain_look_user_of  (const ChainLook *self, Disk *disk, const Layer *layer);
+/* The same of a file that is to go, or to stand on something else: internal snapshots in it, too,
+ * need that it does not. */
+char      *chain_look_need_of  (const ChainLook *self, Disk *disk, const Layer *layer);
+#define CHAIN_NEEDED_BY_SNAPSHOTS "the internal snapshots in it"
 /* The points that live in the layer. (transfer container): of Point */
 GPtrArray *chain_look_points_in (const ChainLook *self, const Layer *layer);
 

@@ -212,6 +212,47 @@ check_target (const ChainAsk *ask, const MirrorRequest *request, MirrorJob *job,
   return FALSE;
 }
 
+static gboolean
+is_same_folder (const char *folder, const char *other)
+{
+  GStatBuf one, two;
+
+  return g_stat (folder, &one) == 0 && g_stat (other, &two) == 0 && one.st_dev == two.st_dev
+         && one.st_ino == two.st_ino;
+}
+
+/* Whoever merges or removes a layer looks for what stands on it beside it, and where the
+ * configuration says. */
+static gboolean
+is_looked_for (const ChainAsk *ask, const MirrorRequest *request, const Layer *below)
+{
+  char **more = operations_get_config (ask->operations)->scan_folders;
+  g_autofree char *folder = g_path_get_dirname (request->path);
+  g_autofree char *beside = g_path_get_dirname (below->path);
+  gboolean found = !below->facts.block_device && is_same_folder (folder, beside);
+
+  for (guint i = 0; more != NULL && more[i] != NULL; i++)
+    found = found || is_same_folder (folder, more[i]);
+  return found && request->target == MIRROR_TO_FILE;
+}
+
+/* A copy of a part that is kept is in no chain that we know. */
+static gboolean
+check_copy (const ChainAsk *ask, Disk *disk, const MirrorRequest *request, GError **error)
+{
+  const Layer *below = layer_below (disk);
+
+  if (request->pivots || below == NULL || strcmp (request->sync, "full") == 0
+      || is_looked_for (ask, request, below))
+    return TRUE;
+  agent_set_error (error, AGENT_ERROR_CONFLICT,
+                   "name a file beside it or in one of the scan-folders, or copy all (sync: full)",
+                   "disk %s: a copy of a part stands on %s, and would be of no use when that is "
+                   "merged or removed: for %s nobody would look then", disk->name, below->path,
+                   request->path);
+  return FALSE;
+}
+
 /* A second name of a file is possible on its own file system alone. */
 static gboolean
 can_be_published (const MirrorRequest *request, const char *published)
@@ -400,7 +441,7 @@ plan (const ChainAsk *ask, GError **error)
       || !check_source (disk, request, error))
     return NULL;
   job = plan_job (ask, disk, request);
-  if (!check_target (ask, request, job, error)
+  if (!check_target (ask, request, job, error) || !check_copy (ask, disk, request, error)
       || !plan_name (disk, request, mirror_job_pivot (job), error))
     return NULL;
   json = json_object_new ();

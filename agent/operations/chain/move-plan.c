@@ -3,10 +3,11 @@
 /* Knows how the planner's numbers become moves of files, and what stands in their way: pure
  * functions. */
 
-#include "move.h"
+#include "keep.h"
 
 #include <core/error.h>
 #include <disk/names.h>
+#include <string.h>
 
 #define MOST_ABOVE_RELATIVE 32
 
@@ -35,7 +36,7 @@ chain_plan_layers (const ChainAsk *ask, Disk *disk, GPtrArray *keep)
   for (guint i = 0; i < disk->layers->len; i++)
     {
       const Layer *layer = disk_layer_from_base (disk, i);
-      g_autofree char *user = chain_look_user_of (ask->look, disk, layer);
+      g_autofree char *user = chain_look_need_of (ask->look, disk, layer);
       PlanLayer *plan = g_new0 (PlanLayer, 1);
 
       plan->extents = ask->maps != NULL ? g_hash_table_lookup (ask->maps, layer) : NULL;
@@ -95,16 +96,38 @@ check_filters (const ChainAsk *ask, Disk *disk, guint lowest, guint highest, GEr
   return TRUE;
 }
 
+/* @user: (transfer full) (nullable): who needs the layer */
 static gboolean
-check_user (const ChainAsk *ask, Disk *disk, const Layer *layer, GError **error)
+check_user (Disk *disk, const Layer *layer, char *user, GError **error)
 {
-  g_autofree char *user = chain_look_user_of (ask->look, disk, layer);
-
   if (user == NULL)
     return TRUE;
   agent_set_error (error, AGENT_ERROR_CONFLICT, "choose layers that nobody else needs",
                    "disk %s: %s is needed as it is by %s", disk->name, layer->path, user);
+  g_free (user);
   return FALSE;
+}
+
+/* A commit changes all that stands on its target, and writes the header above; a stream changes the
+ * file that takes the data. */
+static gboolean
+check_users (const ChainAsk *ask, Disk *disk, const PlannedMove *planned, GError **error)
+{
+  gboolean is_commit = planned->kind == MOVE_COMMIT;
+  guint first = is_commit ? planned->first : planned->last;
+  guint last = is_commit ? MIN (planned->last + 1, disk->layers->len - 1) : planned->last;
+
+  for (guint i = first; i <= last; i++)
+    {
+      const Layer *layer = disk_layer_from_base (disk, i);
+      gboolean is_merged = i > planned->first && i <= planned->last;
+      char *user = is_merged ? chain_look_need_of (ask->look, disk, layer)
+                             : chain_look_user_of (ask->look, disk, layer);
+
+      if (!check_user (disk, layer, user, error))
+        return FALSE;
+    }
+  return TRUE;
 }
 
 /* Where the target reaches further than a layer above it, the guest would see there what that
@@ -133,6 +156,19 @@ check_sizes (Disk *disk, const PlannedMove *planned, GError **error)
   return TRUE;
 }
 
+/* Whether @layer, once it is called by the published name, would have what it stands on looked for
+ * in another folder. */
+static gboolean
+leads_elsewhere (const ChainAsk *ask, Disk *disk, const Layer *layer)
+{
+  const ImageLink *link = links_find (ask->look->links, layer->facts.dev, layer->facts.ino);
+  g_autofree char *folder = g_path_get_dirname (layer->path);
+  g_autofree char *published = g_path_get_dirname (disk->published);
+
+  return link != NULL && link->backing_relative && g_strcmp0 (layer->format, "raw") != 0
+         && (disk_get_active (disk)->linked || strcmp (folder, published) != 0);
+}
+
 /* The published name is one more link to the active layer, and its format is what the guest is
  * started with. */
 static gboolean
@@ -151,6 +187,12 @@ check_name (const ChainAsk *ask, Disk *disk, const Layer *into, GError **error)
     agent_set_error (error, AGENT_ERROR_CONFLICT, "stream instead, or name another base",
                      "disk %s: %s is on another filesystem than %s, and cannot be called so",
                      disk->name, into->path, disk->published);
+  else if (leads_elsewhere (ask, disk, into))
+    agent_set_error (error, AGENT_ERROR_CONFLICT,
+                     "stream instead, or give the header a whole path (qemu-img rebase -u)",
+                     "disk %s: the header of %s says from its own folder what it stands on, and by "
+                     "the name %s it would be opened in another", disk->name, into->path,
+                     disk->published);
   else if (g_strcmp0 (into->format, active->format) != 0
            && !guest_get_config (ask->guest)->allow_format_change)
     agent_set_error (error, AGENT_ERROR_CONFLICT,
@@ -197,13 +239,10 @@ check_move (const ChainAsk *ask, Disk *disk, const PlannedMove *planned, GError 
       return FALSE;
   /* What is above is written to, too: its header. */
   if (is_commit && planned->last + 1 < n
-      && (!check_layer (disk, disk_layer_from_base (disk, planned->last + 1), error)
-          || !check_user (ask, disk, disk_layer_from_base (disk, planned->last + 1), error)))
+      && !check_layer (disk, disk_layer_from_base (disk, planned->last + 1), error))
     return FALSE;
-  /* A commit changes all that stands on its target; a stream the one that takes the data. */
-  for (guint i = is_commit ? planned->first : planned->last; i <= planned->last; i++)
-    if (!check_user (ask, disk, disk_layer_from_base (disk, i), error))
-      return FALSE;
+  if (!check_users (ask, disk, planned, error))
+    return FALSE;
   if (is_commit && planned->last + 1 == n
       && !check_name (ask, disk, disk_layer_from_base (disk, planned->first), error))
     return FALSE;
@@ -232,7 +271,8 @@ file_of (const Layer *layer)
   return file;
 }
 
-/* What leaves the chain and is needed by others stays, with all that it stands on. */
+/* What leaves the chain and is needed by others stays, with all that it stands on; so does what was
+ * there before the disk's own layers. */
 static void
 mark_needed (const ChainAsk *ask, Disk *disk, const PlannedMove *planned, ChainMove *move)
 {
@@ -242,9 +282,10 @@ mark_needed (const ChainAsk *ask, Disk *disk, const PlannedMove *planned, ChainM
     {
       const Layer *layer = disk_layer_from_base (disk, i);
       ChainFile *file = g_ptr_array_index (move->files, i - planned->first);
-      g_autofree char *user = chain_look_user_of (ask->look, disk, layer);
+      g_autofree char *user = chain_look_need_of (ask->look, disk, layer);
 
-      file->stays = stays = stays || user != NULL || layer->facts.block_device;
+      file->stays = stays = stays || user != NULL || layer->facts.block_device
+                            || !keep_is_layer_of (disk, layer->path);
     }
 }
 
@@ -261,8 +302,19 @@ is_deep_below (const ChainMove *move, Disk *disk, const ChainFile *user)
          && n_above > MOST_ABOVE_RELATIVE;
 }
 
+/* Whether what is beside the file is beside it for all who open it: the header that it has says so,
+ * and QEMU has not followed a link to it. */
+static gboolean
+is_named_relative (const ChainAsk *ask, Disk *disk, const ChainFile *user)
+{
+  const ImageLink *link = links_find (ask->look->links, (guint64) user->dev, (guint64) user->ino);
+  const Layer *layer = chain_file_find (user, disk, NULL);
+
+  return link != NULL && link->backing_relative && layer != NULL && !layer->linked;
+}
+
 static void
-name_backing (ChainMove *move, Disk *disk)
+name_backing (const ChainAsk *ask, ChainMove *move, Disk *disk)
 {
   const ChainFile *user = move->kind == MOVE_COMMIT ? move->above : chain_move_into (move);
   const ChainFile *backing = move->kind == MOVE_COMMIT ? chain_move_into (move) : move->below;
@@ -271,7 +323,7 @@ name_backing (ChainMove *move, Disk *disk)
   g_clear_pointer (&move->backing_format, g_free);
   if (user == NULL || backing == NULL)
     return;
-  move->backing_name = is_deep_below (move, disk, user)
+  move->backing_name = is_deep_below (move, disk, user) || !is_named_relative (ask, disk, user)
     ? g_strdup (backing->path) : names_backing (user->path, backing->path);
   move->backing_format = g_strdup (backing->format);
 }
@@ -295,7 +347,7 @@ move_of (const ChainAsk *ask, Disk *disk, const PlannedMove *planned)
   if (planned->last + 1 < disk->layers->len)
     move->above = file_of (disk_layer_from_base (disk, planned->last + 1));
   mark_needed (ask, disk, planned, move);
-  name_backing (move, disk);
+  name_backing (ask, move, disk);
   return move;
 }
 
@@ -319,7 +371,7 @@ follow (const ChainMove *earlier, ChainFile **file)
 
 /* Of moves that stand next to each other the later one finds what the earlier one has left. */
 static void
-join (GPtrArray *moves, guint from, Disk *disk)
+join (const ChainAsk *ask, GPtrArray *moves, guint from, Disk *disk)
 {
   for (guint i = from; i < moves->len; i++)
     {
@@ -330,7 +382,7 @@ join (GPtrArray *moves, guint from, Disk *disk)
           follow (g_ptr_array_index (moves, j), &move->below);
           follow (g_ptr_array_index (moves, j), &move->above);
         }
-      name_backing (move, disk);
+      name_backing (ask, move, disk);
     }
 }
 
@@ -379,6 +431,6 @@ chain_moves_of_disk (const ChainAsk *ask, Disk *disk, GPtrArray *planned, GPtrAr
         }
       g_ptr_array_add (moves, move_of (ask, disk, each));
     }
-  join (moves, before, disk);
+  join (ask, moves, before, disk);
   return TRUE;
 }

@@ -20,6 +20,7 @@
 
 #include "../control.h"
 #include "../guest-errors.h"
+#include "../prepare-check.h"
 
 #define CONCLUDE_MS 60000       /* for what QEMU does at once unless its storage hangs */
 #define REFUSED_MS  1000        /* where somebody else may have told it already */
@@ -410,9 +411,10 @@ has_header (GTask *task)
 }
 
 static void
-judge (GTask *task, MoveStand stand, Disk *disk)
+judge (GTask *task, MoveStand stand, Disk *disk, const Inspection *inspection)
 {
   MoveRun *self = run_of (task);
+  GError *error = NULL;
 
   if (stand == MOVE_MERGED)
     succeed (task);
@@ -430,8 +432,10 @@ judge (GTask *task, MoveStand stand, Disk *disk)
     fail (task, agent_error_new (AGENT_ERROR_UNAVAILABLE, "ask again",
                                  "the guest was started anew before the layers were one; the "
                                  "chain is as it was"));
-  else
+  else if (prepare_check_migration (self->job->guest, inspection, &error))
     begin (task, disk);
+  else
+    fail (task, error);
 }
 
 static void
@@ -450,7 +454,7 @@ on_inspected (GObject *source, GAsyncResult *result, gpointer user_data)
       return;
     }
   stand = move_stand_in (move_of (task), inspection->disks, &disk);
-  judge (task, stand, disk);
+  judge (task, stand, disk, inspection);
 }
 
 static const QmpJobInfo *

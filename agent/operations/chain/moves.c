@@ -6,6 +6,7 @@
 #include "moves.h"
 
 #include "../pivot-steps.h"
+#include "keep.h"
 
 #include <core/error.h>
 #include <disk/device-number.h>
@@ -199,17 +200,35 @@ check_depth (Disk *disk, GError **error)
   return FALSE;
 }
 
+/* What was there before the disk's own layers may be shared by more than is seen here. */
+static gboolean
+check_bottom (Disk *disk, GError **error)
+{
+  const Layer *bottom = disk_layer_from_base (disk, 0);
+
+  if (keep_is_layer_of (disk, bottom->path))
+    return TRUE;
+  agent_set_error (error, AGENT_ERROR_CONFLICT,
+                   "name it as \"base\" when nothing else was made from it, or stream instead",
+                   "disk %s: %s has a name of its own, and others may stand on it", disk->name,
+                   bottom->path != NULL ? bottom->path : bottom->node);
+  return FALSE;
+}
+
 static JsonObject *
 plan_commit (const ChainAsk *ask, GError **error)
 {
   Disk *disk = g_ptr_array_index (ask->disks, 0);
   PlannedMove planned = { .kind = MOVE_COMMIT, .first = 0, .last = disk->layers->len - 1 };
+  guint base = G_MAXUINT;
 
   if (!check_depth (disk, error)
-      || !read_layer (ask, disk, "base", &planned.first, error)
+      || !read_layer (ask, disk, "base", &base, error)
       || !read_layer (ask, disk, "top", &planned.last, error)
-      || (planned.first >= planned.last
-          && !refuse_order (disk, planned.first, planned.last, error)))
+      || (base == G_MAXUINT && !check_bottom (disk, error)))
+    return NULL;
+  planned.first = base != G_MAXUINT ? base : 0;
+  if (planned.first >= planned.last && !refuse_order (disk, planned.first, planned.last, error))
     return NULL;
   return plan_one (ask, disk, &planned, error);
 }

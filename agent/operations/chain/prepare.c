@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Knows how a request about chains becomes an operation, whatever it asks for: look, claim the
- * disks that it means, look again, measure the layers, plan, submit. */
+/* Knows how a request about chains becomes an operation, whatever it asks for: ask the store, look,
+ * claim the disks that it means, look again, measure the layers, plan, submit. */
 
 #include "verb.h"
 
 #include <core/error.h>
 #include <disk/qemu-img.h>
 
+#include "../document.h"
+#include "../lost-points.h"
 #include "../prepare-check.h"
 #include "../prepare-key.h"
 #include "../request-members.h"
@@ -33,6 +35,7 @@ typedef struct
   char            *id;          /* the operation's */
   PreparedClaim    claim;
   gboolean         looked;      /* at disks that were claimed by then */
+  QmpClient       *client;      /* (nullable): the link to the guest when it was looked at */
   ChainLook       *look;
   GPtrArray       *disks;       /* of Disk, of @look */
   GPtrArray       *layers;      /* of Layer: those of @disks that have no map yet */
@@ -75,6 +78,7 @@ preparation_free (Preparation *self)
   g_clear_pointer (&self->layers, g_ptr_array_unref);
   g_clear_pointer (&self->disks, g_ptr_array_unref);
   g_clear_pointer (&self->look, chain_look_free);
+  g_clear_object (&self->client);
   prepared_claim_clear (&self->claim);
   g_clear_object (&self->measuring);
   g_object_unref (self->cancellable);
@@ -223,42 +227,16 @@ make_plan (GTask *task)
     .look = self->look,
     .disks = self->disks,
     .maps = self->maps,
-    .image = self->image,
   };
   GError *error = NULL;
 
-  self->plan = self->verb->plan (&ask, &error);
+  if (prepare_check_same (self->guest, self->client, &error))
+    self->plan = self->verb->plan (&ask, &error);
   if (self->plan == NULL)
     refuse (task, error);
   else
     room_check_async (self->operations, self->verb->kind, self->plan, self->cancellable, on_room,
                       g_object_ref (task));
-}
-
-/* --- what the store has --- */
-
-static void
-on_image (GObject *source, GAsyncResult *result, gpointer user_data)
-{
-  g_autoptr (GTask) task = user_data;
-  Preparation *self = g_task_get_task_data (task);
-  GError *error = NULL;
-
-  self->image = image_store_get_finish (AGENT_IMAGE_STORE (source), result, &error);
-  if (self->image != NULL)
-    make_plan (task);
-  else
-    refuse (task, error);
-}
-
-static void
-ask_store (GTask *task)
-{
-  Preparation *self = g_task_get_task_data (task);
-
-  image_store_get_async (operations_get_store (self->operations),
-                         json_object_get_string_member (self->request, "image"),
-                         self->cancellable, on_image, g_object_ref (task));
 }
 
 /* --- what the layers hold --- */
@@ -359,6 +337,20 @@ check_jobs (Preparation *self, GError **error)
   return TRUE;
 }
 
+/* A point that is not there may have been. */
+static void
+explain_point (Preparation *self, GError **error)
+{
+  const char *point = document_text (self->request, "point");
+  g_autoptr (GPtrArray) operations = NULL;
+
+  if (point == NULL || !g_error_matches (*error, AGENT_ERROR, AGENT_ERROR_NOT_FOUND)
+      || points_find (self->look->points, point, NULL) != NULL)
+    return;
+  operations = engine_list (operations_get_engine (self->operations), guest_get_id (self->guest));
+  lost_points_explain (operations, operations_get_journal (self->operations), point, error);
+}
+
 static gboolean
 choose (Preparation *self, GError **error)
 {
@@ -368,6 +360,8 @@ choose (Preparation *self, GError **error)
     return FALSE;
   g_clear_pointer (&self->disks, g_ptr_array_unref);
   self->disks = self->verb->disks (self->request, self->look, error);
+  if (self->disks == NULL)
+    explain_point (self, error);
   return self->disks != NULL;
 }
 
@@ -376,6 +370,7 @@ look (GTask *task)
 {
   Preparation *self = g_task_get_task_data (task);
 
+  g_set_object (&self->client, guest_get_client (self->guest));
   chain_look_async (self->operations, self->guest, self->cancellable, on_looked,
                     g_object_ref (task));
 }
@@ -392,8 +387,6 @@ go_on (GTask *task)
     refuse (task, error);
   else if (self->verb->wants_maps)
     measure (task);
-  else if (self->verb->wants_image)
-    ask_store (task);
   else
     make_plan (task);
 }
@@ -430,6 +423,7 @@ on_looked (GObject *source, GAsyncResult *result, gpointer user_data)
   g_clear_pointer (&self->disks, g_ptr_array_unref);
   g_clear_pointer (&self->look, chain_look_free);
   self->look = look;
+  self->look->image = self->image;
   /* What was seen before may have changed until the disks were claimed. */
   self->looked = self->claim.claim != NULL;
   if (!choose (self, &error))
@@ -439,6 +433,32 @@ on_looked (GObject *source, GAsyncResult *result, gpointer user_data)
   else
     prepare_claim_async (&self->claim, self->operations, self->guest, self->disks, self->id,
                          self->cancellable, on_claimed, g_object_ref (task));
+}
+
+/* --- what the store has --- */
+
+static void
+on_image (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (GTask) task = user_data;
+  Preparation *self = g_task_get_task_data (task);
+  GError *error = NULL;
+
+  self->image = image_store_get_finish (AGENT_IMAGE_STORE (source), result, &error);
+  if (self->image != NULL)
+    look (task);
+  else
+    refuse (task, error);
+}
+
+static void
+ask_store (GTask *task)
+{
+  Preparation *self = g_task_get_task_data (task);
+
+  image_store_get_async (operations_get_store (self->operations),
+                         json_object_get_string_member (self->request, "image"),
+                         self->cancellable, on_image, g_object_ref (task));
 }
 
 /* --- the request --- */
@@ -483,6 +503,8 @@ prepare (GTask *task)
            || (guest_get_client (self->guest) != NULL
                && !prepare_check_guest (self->guest, &error)))
     g_task_return_error (task, error);
+  else if (self->verb->wants_image)
+    ask_store (task);
   else
     look (task);
 }

@@ -190,12 +190,25 @@ go_on (Search *self, char *next)
   self->next = next;
   if (next == NULL)
     search_over (self, NULL);
-  else if (is_listed (restore, next) || restore->images->len > IMAGE_PARENTS_MAX)
+  else if (is_listed (restore, next) || restore->images->len > IMAGE_PARENTS_MAX + 1)
     search_over (self, agent_error_new (AGENT_ERROR_CONFLICT, NULL,
                                         "the parents of image %s do not come to an end",
                                         restore->image_id));
   else
     ask_next (self);
+}
+
+/* Uploaded without its parents, it shows what its guest saw only where that layer itself is. */
+static gboolean
+check_not_alone (const ImageInfo *info, const char *parent, GError **error)
+{
+  if (parent != NULL
+      || g_strcmp0 (g_hash_table_lookup (info->properties, "qsnapd_kind"), "layer") != 0)
+    return TRUE;
+  agent_set_error (error, AGENT_ERROR_CONFLICT, NULL,
+                   "image %s is a layer alone: what it stands on was in no store (parents: ignore)",
+                   info->id);
+  return FALSE;
 }
 
 static void
@@ -208,7 +221,8 @@ on_image (GObject *source, GAsyncResult *result, gpointer user_data)
   GError *error = NULL;
 
   info = image_store_get_finish (AGENT_IMAGE_STORE (source), result, &error);
-  if (info == NULL || !restore_check_image (info, &parent, &error))
+  if (info == NULL || !restore_check_image (info, &parent, &error)
+      || !check_not_alone (info, parent, &error))
     {
       search_over (self, error);
       return;

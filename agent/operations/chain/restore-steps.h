@@ -19,6 +19,9 @@ Recovery restore_decide       (gpointer job, const char *last_step, gboolean end
  * AGENT_ERROR_CONFLICT. Pure. */
 gboolean restore_check_image  (const ImageInfo *info, const char **parent,
                                GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Whether an image of @size bytes can be in the place of a running guest's disk. Pure. */
+gboolean restore_check_size   (const char *image, gint64 size, const RevertDisk *disk,
+                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* The layer that shows what the image holds, if nobody has written to it since; else *@path is
  * NULL. */

@@ -50,20 +50,39 @@ open_images (RevertDisk *plan, const Restore *restore, const char *operation)
     }
 }
 
-/* A device keeps its size while its guest runs: a smaller image gets zeros behind it. */
+/**
+ * restore_check_size:
+ * @image: an image's id
+ * @size: bytes that it shows; 0: not known
+ * @disk: the disk of a guest that runs
+ * @error: return location: AGENT_ERROR_CONFLICT
+ *
+ * A device keeps its size while its guest runs.
+ *
+ * Returns: whether the image can be in its place
+ */
+gboolean
+restore_check_size (const char *image, gint64 size, const RevertDisk *disk, GError **error)
+{
+  if (size <= disk->from_size)
+    return TRUE;
+  agent_set_error (error, AGENT_ERROR_CONFLICT,
+                   "name the disk that it is meant for (disk); if it is this one, make that larger "
+                   "before",
+                   "image %s shows %" G_GINT64_FORMAT " bytes, disk %s has %" G_GINT64_FORMAT,
+                   image, size, disk->disk, disk->from_size);
+  return FALSE;
+}
+
+/* A smaller image gets zeros behind it. */
 static gboolean
 choose_size (Revert *self, RevertDisk *plan, GError **error)
 {
-  if (self->offline || plan->to_size <= plan->from_size)
-    {
-      plan->to_size = MAX (plan->to_size, plan->from_size);
-      return TRUE;
-    }
-  agent_set_error (error, AGENT_ERROR_CONFLICT,
-                   "make the disk larger, or shut the guest off, before",
-                   "image %s shows %" G_GINT64_FORMAT " bytes, disk %s has %" G_GINT64_FORMAT,
-                   self->restore->image_id, plan->to_size, plan->disk, plan->from_size);
-  return FALSE;
+  if (!self->offline
+      && !restore_check_size (self->restore->image_id, plan->to_size, plan, error))
+    return FALSE;
+  plan->to_size = MAX (plan->to_size, plan->from_size);
+  return TRUE;
 }
 
 /* The proof was of some time ago: somebody may have written to the layer while others came. */

@@ -88,12 +88,24 @@ check (JsonObject *request, GError **error)
   return FALSE;
 }
 
-/* The one that is named, or the guest's first. */
+/* (nullable): the disk that the image is of, by its own account. */
+static Disk *
+find_own_disk (const ChainLook *look)
+{
+  const char *name = look->image != NULL
+    ? g_hash_table_lookup (look->image->properties, "qsnapd_disk") : NULL;
+  Disk *disk = name != NULL ? disks_find (look->inspection->disks, name) : NULL;
+
+  return disk != NULL && disk->skipped == NULL ? disk : NULL;
+}
+
+/* The one that is named, or that the image was made of, or the guest's first. */
 static GPtrArray *
 choose_disk (JsonObject *request, ChainLook *look, GError **error)
 {
   const char *name = json_object_get_string_member_with_default (request, "disk", NULL);
   g_autoptr (GPtrArray) chosen = g_ptr_array_new ();
+  Disk *own = find_own_disk (look);
 
   if (name != NULL)
     {
@@ -108,6 +120,8 @@ choose_disk (JsonObject *request, ChainLook *look, GError **error)
       g_ptr_array_add (chosen, disk);
       return g_steal_pointer (&chosen);
     }
+  if (own != NULL)
+    g_ptr_array_add (chosen, own);
   for (guint i = 0; i < look->inspection->disks->len && chosen->len == 0; i++)
     if (((Disk *) g_ptr_array_index (look->inspection->disks, i))->skipped == NULL)
       g_ptr_array_add (chosen, g_ptr_array_index (look->inspection->disks, i));
@@ -137,6 +151,15 @@ summarize (const Revert *self)
   return summary;
 }
 
+/* What it says of itself, in bytes; 0: nothing. What counts is the file, once it is here. */
+static gint64
+size_told (const ImageInfo *image)
+{
+  const char *told = g_hash_table_lookup (image->properties, "qsnapd_virtual_size");
+
+  return told != NULL ? g_ascii_strtoll (told, NULL, 10) : 0;
+}
+
 static JsonObject *
 plan (const ChainAsk *ask, GError **error)
 {
@@ -147,12 +170,14 @@ plan (const ChainAsk *ask, GError **error)
   RevertDisk *disk;
   JsonObject *result;
 
-  if (!restore_check_image (ask->image, &parent, error))
+  if (!restore_check_image (ask->look->image, &parent, error))
     return NULL;
   disk = revert_plan_disk (ask, g_ptr_array_index (ask->disks, 0), 0, error);
   if (disk == NULL)
     return NULL;
   g_ptr_array_add (self->disks, disk);
+  if (!self->offline && !restore_check_size (image, size_told (ask->look->image), disk, error))
+    return NULL;
   self->restore = restore_new (image);
   result = json_object_new ();
   revert_save (self, result);

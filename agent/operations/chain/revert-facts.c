@@ -81,6 +81,27 @@ revert_count_moved (const Revert *self)
 }
 
 /**
+ * revert_is_to_run:
+ * @self: a job
+ * @status: (nullable): the run state of its guest, not stopped by us
+ *
+ * Whom its owner has paused stays paused. Of those that QEMU has stopped a reset ends what they
+ * were stopped for.
+ *
+ * Returns: whether it is to run when the disks are moved
+ */
+gboolean
+revert_is_to_run (const Revert *self, const char *status)
+{
+  static const char *const by_qemu[] = {
+    "io-error", "guest-panicked", "internal-error", "watchdog", NULL
+  };
+
+  return g_strcmp0 (status, "running") == 0
+         || (self->reset && status != NULL && g_strv_contains (by_qemu, status));
+}
+
+/**
  * revert_decide:
  * @job: the job with its facts
  * @last_step: the last step that had begun
@@ -100,10 +121,8 @@ revert_decide (gpointer job, const char *last_step, gboolean ended)
     return (Recovery) { RECOVERY_RESUME, "close-nodes", "all disks are moved" };
   if (moved == 0)
     return (Recovery) { RECOVERY_UNDO, NULL, "no disk was moved" };
-  if (moved < self->disks->len && self->guest_state == REVERT_GUEST_OTHER)
-    return (Recovery) { RECOVERY_UNDO, NULL,
-                        "the guest was started anew when some of its disks had been moved, and the "
-                        "others had not" };
+  if (self->given_up || (moved < self->disks->len && self->guest_state == REVERT_GUEST_OTHER))
+    return (Recovery) { RECOVERY_UNDO, NULL, REVERT_GIVEN_UP };
   return (Recovery) { RECOVERY_RESUME, self->offline ? "publish" : "finish",
                       "the first disk was moved" };
 }

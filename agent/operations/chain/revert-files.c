@@ -10,7 +10,10 @@
 #include <disk/qcow2.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#define NS_PER_S ((gint64) 1000 * 1000 * 1000)
 
 typedef struct
 {
@@ -200,8 +203,8 @@ revert_create_files (GTask *step, gpointer job)
 
 /* --- published names --- */
 
-gboolean
-revert_publish_disk (const RevertDisk *disk, GError **error)
+static gboolean
+publish_disk (const RevertDisk *disk, GError **error)
 {
   return files_publish (disk->overlay, disk->published, (guint64) disk->from_ino, error);
 }
@@ -214,7 +217,7 @@ publish_all (Revert *self, GError **error)
   guint moved;
 
   for (moved = 0; moved < self->disks->len; moved++)
-    if (!revert_publish_disk (g_ptr_array_index (self->disks, moved), error))
+    if (!publish_disk (g_ptr_array_index (self->disks, moved), error))
       break;
   self->published = moved == self->disks->len;
   /* The one that has failed may have moved, too, and not durably. */
@@ -238,9 +241,26 @@ is_published (const RevertDisk *disk)
          && file_facts_are (&facts, disk->overlay_dev, disk->overlay_ino);
 }
 
-/* Of a guest that is off: nobody can start it from what is left behind while the names move. */
+static void
+close_claim (gpointer fd)
+{
+  close (*(int *) fd);
+}
+
+/* They are given up with it. */
+static GArray *
+claims_new (void)
+{
+  GArray *claims = g_array_new (FALSE, FALSE, sizeof (int));
+
+  g_array_set_clear_func (claims, close_claim);
+  return claims;
+}
+
+/* Of a guest that is off: nobody can start it from what is left behind while the names move. By the
+ * names that lead to it: those for life may be gone. */
 static gboolean
-publish_unused (Revert *self, GArray *claims, GError **error)
+claim_left (const Revert *self, GArray *claims, GError **error)
 {
   for (guint i = 0; i < self->disks->len; i++)
     {
@@ -249,26 +269,98 @@ publish_unused (Revert *self, GArray *claims, GError **error)
 
       if (is_published (disk))
         continue;
-      fd = files_claim (disk->from_name, (guint64) disk->from_dev, (guint64) disk->from_ino, error);
+      fd = files_claim (disk->published, (guint64) disk->from_dev, (guint64) disk->from_ino, error);
       if (fd < 0)
         return FALSE;
       g_array_append_val (claims, fd);
     }
-  if (!publish_all (self, error))
-    return FALSE;
-  self->switched_us = g_get_real_time ();
   return TRUE;
+}
+
+/* When the first name moved: what it led to has a name less since. G_MAXINT64 if nobody can tell. */
+static gint64
+find_move_ns (const Revert *self)
+{
+  gint64 moved_ns = G_MAXINT64;
+
+  for (guint i = 0; i < self->disks->len; i++)
+    {
+      const RevertDisk *disk = g_ptr_array_index (self->disks, i);
+      struct stat st;
+
+      if (is_published (disk) && lstat (disk->from_name, &st) == 0
+          && st.st_dev == (guint64) disk->from_dev && st.st_ino == (guint64) disk->from_ino)
+        moved_ns = MIN (moved_ns, st.st_ctim.tv_sec * NS_PER_S + st.st_ctim.tv_nsec);
+    }
+  return moved_ns;
+}
+
+/* The CPUs stood when the first name moved: what was written since was written by a guest that came
+ * later, and has gone again. */
+static gboolean
+check_unwritten (Revert *self, GError **error)
+{
+  gint64 moved_ns = find_move_ns (self);
+
+  for (guint i = 0; i < self->disks->len; i++)
+    {
+      const RevertDisk *disk = g_ptr_array_index (self->disks, i);
+      FileFacts facts = { 0 };
+
+      if (!is_published (disk) && files_look (disk->published, &facts, NULL)
+          && facts.mtime_ns > moved_ns)
+        self->given_up = TRUE;
+    }
+  if (self->given_up)
+    agent_set_error (error, AGENT_ERROR_CONFLICT, "ask for it again", "%s", REVERT_GIVEN_UP);
+  return !self->given_up;
 }
 
 static gboolean
 publish (Revert *self, GError **error)
 {
-  g_autoptr (GArray) claims = g_array_new (FALSE, FALSE, sizeof (int));
-  gboolean ok = self->offline ? publish_unused (self, claims, error) : publish_all (self, error);
+  g_autoptr (GArray) claims = claims_new ();
 
-  for (guint i = 0; i < claims->len; i++)
-    close (g_array_index (claims, int, i));
-  return ok;
+  if (!self->offline)
+    return publish_all (self, error);
+  if (!claim_left (self, claims, error) || !check_unwritten (self, error)
+      || !publish_all (self, error))
+    return FALSE;
+  self->switched_us = g_get_real_time ();
+  return TRUE;
+}
+
+/**
+ * revert_publish_rest:
+ * @self: a job of which some disk has moved
+ * @error: return location: AGENT_ERROR_UNAVAILABLE while somebody has a file open that is to be
+ *   left behind; CONFLICT when it was given up; CONFLICT, INTERNAL
+ *
+ * That the guest's process has ended does not say that nobody has started it anew: from names of
+ * which some have moved and some have not. These stay then.
+ *
+ * Returns: whether all published names lead to their overlays
+ */
+gboolean
+revert_publish_rest (Revert *self, GError **error)
+{
+  g_autoptr (GArray) claims = claims_new ();
+  gboolean is_gone = self->guest_state == REVERT_GUEST_GONE;
+  g_autoptr (GError) problem = NULL;
+
+  if (is_gone && !claim_left (self, claims, &problem))
+    {
+      agent_set_error (error, AGENT_ERROR_UNAVAILABLE,
+                       "attach the guest if it was started; it is tried again",
+                       "some disks are moved, and the others cannot be: %s", problem->message);
+      return FALSE;
+    }
+  if (is_gone && !check_unwritten (self, error))
+    return FALSE;
+  for (guint i = 0; i < self->disks->len; i++)
+    if (!publish_disk (g_ptr_array_index (self->disks, i), error))
+      return FALSE;
+  return TRUE;
 }
 
 void

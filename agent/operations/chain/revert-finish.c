@@ -140,16 +140,12 @@ move_next (Finish *self)
 static void
 publish_in_thread (GTask *task, gpointer source, gpointer task_data, GCancellable *cancellable)
 {
-  Revert *revert = task_data;
   GError *error = NULL;
 
-  for (guint i = 0; i < revert->disks->len; i++)
-    if (!revert_publish_disk (g_ptr_array_index (revert->disks, i), &error))
-      {
-        g_task_return_error (task, error);
-        return;
-      }
-  g_task_return_boolean (task, TRUE);
+  if (revert_publish_rest (task_data, &error))
+    g_task_return_boolean (task, TRUE);
+  else
+    g_task_return_error (task, error);
 }
 
 static void
@@ -236,6 +232,17 @@ on_ended (GObject *source, GAsyncResult *result, gpointer user_data)
     finish_over (user_data, error);
 }
 
+/* Nothing is left to be done, but for one that does not know yet that it fails. */
+static void
+give_up (Finish *self)
+{
+  if (operation_get_error (self->revert->operation) != NULL)
+    finish_over (self, NULL);
+  else
+    finish_over (self, agent_error_new (AGENT_ERROR_CONFLICT, "ask for it again", "%s",
+                                        REVERT_GIVEN_UP));
+}
+
 static void
 on_looked (GObject *source, GAsyncResult *result, gpointer user_data)
 {
@@ -250,13 +257,16 @@ on_looked (GObject *source, GAsyncResult *result, gpointer user_data)
       return;
     }
   moved = revert_count_moved (revert);
+  /* See revert_decide(). It stays so when that guest, too, has ended. */
+  if (moved > 0 && moved < revert->disks->len && revert->guest_state == REVERT_GUEST_OTHER)
+    revert->given_up = TRUE;
   /* The CPUs may go on only when no mirror copies what the guest writes then. */
   if (moved == 0 && revert->guest_state == REVERT_GUEST_SAME)
     revert_end_mirrors_async (revert, on_ended, self);
-  /* Started anew between two disks: see revert_decide(). */
-  else if (moved == 0
-           || (moved < revert->disks->len && revert->guest_state == REVERT_GUEST_OTHER))
+  else if (moved == 0)
     finish_over (self, NULL);
+  else if (revert->given_up)
+    give_up (self);
   else
     hold_still (self);
 }

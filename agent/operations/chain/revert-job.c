@@ -22,6 +22,7 @@ static const Field job_fields[] = {
   FIELD (Revert, boot_id, FIELD_STRING),
   FIELD (Revert, switched_us, FIELD_INT64),
   FIELD (Revert, gone_on, FIELD_BOOLEAN),
+  FIELD (Revert, given_up, FIELD_BOOLEAN),
   { NULL }
 };
 
@@ -143,7 +144,11 @@ renew_devices (Revert *self)
       renew_layers (disk->opens);
       renew_layers (disk->leaves);
     }
-  for (guint i = 0; self->restore != NULL && i < self->restore->images->len; i++)
+  if (self->restore == NULL)
+    return;
+  device_number_renew (&self->restore->below_dev, self->restore->below_path,
+                       self->restore->below_ino, 0);
+  for (guint i = 0; i < self->restore->images->len; i++)
     {
       RestoreImage *image = g_ptr_array_index (self->restore->images, i);
 

@@ -120,6 +120,19 @@ check_disk (const Inspection *inspection, const RevertDisk *plan, GError **error
   return inspection_check (inspection, &expected, error);
 }
 
+/* Another operation, that is: ours does not hold it yet. */
+static gboolean
+is_held (Revert *self)
+{
+  Engine *engine = operations_get_engine (self->operations);
+  g_autoptr (GPtrArray) list = engine_list (engine, guest_get_id (self->guest));
+
+  for (guint i = 0; i < list->len; i++)
+    if (engine_is_holding_for (engine, g_ptr_array_index (list, i)))
+      return TRUE;
+  return FALSE;
+}
+
 static void
 on_looked (GObject *source, GAsyncResult *result, gpointer user_data)
 {
@@ -134,8 +147,8 @@ on_looked (GObject *source, GAsyncResult *result, gpointer user_data)
       break;
   /* For who takes this up after a death of ours. Its owner may have paused or resumed it since the
    * plan was made; or another operation of ours holds it just now. */
-  self->was_running = g_strcmp0 (guest_get_run_state (self->guest), "running") == 0
-                      || engine_is_holding (operations_get_engine (self->operations));
+  self->was_running = revert_is_to_run (self, guest_get_run_state (self->guest))
+                      || is_held (self);
   revert_step_over (self, step, error);
 }
 

@@ -361,7 +361,7 @@ revert_plan_begin (const ChainAsk *ask, const char *what)
   self->boot_id = device_number_dup_boot ();
   if (self->offline)
     return self;
-  self->was_running = g_strcmp0 (guest_get_run_state (ask->guest), "running") == 0;
+  self->was_running = revert_is_to_run (self, guest_get_run_state (ask->guest));
   self->pid = guest_get_pid (ask->guest);
   self->start_time = (gint64) guest_get_start_time (ask->guest);
   return self;

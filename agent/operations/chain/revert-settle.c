@@ -9,19 +9,27 @@
 #include <disk/names.h>
 #include <string.h>
 
+#include "../known-disks.h"
+
 /* --- the branch --- */
 
+/* What somebody has removed meanwhile is not in the point, and the others' point all the same. */
 static gboolean
 add_to_point (Point *point, const RevertDisk *disk, GError **error)
 {
+  g_autoptr (GError) problem = NULL;
   FileFacts facts = { 0 };
   PointDisk *self;
 
-  if (!files_look (disk->from_name, &facts, error))
+  if (!files_look (disk->from_name, &facts, &problem))
     {
-      if (error == NULL || *error == NULL)
-        agent_set_error (error, AGENT_ERROR_CONFLICT, NULL,
-                         "%s, which was left behind, is not there any more", disk->from_name);
+      if (problem == NULL)
+        {
+          g_message ("disk %s: %s, which was left behind, is not there any more", disk->disk,
+                     disk->from_name);
+          return TRUE;
+        }
+      g_propagate_error (error, g_steal_pointer (&problem));
       return FALSE;
     }
   self = point_add_disk (point);
@@ -45,6 +53,7 @@ make_point (Revert *self, GError **error)
   point->operation = g_strdup (operation_get_id (self->operation));
   point->name = g_strdup (self->branch);
   point->created_us = self->switched_us;
+  point->disk_count = self->disks->len;
   for (guint i = 0; i < self->disks->len; i++)
     if (!add_to_point (point, g_ptr_array_index (self->disks, i), error))
       return NULL;
@@ -57,7 +66,11 @@ record (Revert *self, GError **error)
   Journal *journal = operations_get_journal (self->operations);
   g_autoptr (Point) point = make_point (self, error);
 
-  if (point == NULL || !journal_begin (journal, error))
+  if (point == NULL)
+    return FALSE;
+  if (point->disks->len == 0)
+    return TRUE;
+  if (!journal_begin (journal, error))
     return FALSE;
   if (points_add (journal, operation_get_guest (self->operation), point, error))
     {
@@ -70,13 +83,33 @@ record (Revert *self, GError **error)
   return FALSE;
 }
 
+/* A guest that is shut off by now is looked at by what is known of it. */
+static gboolean
+remember_overlays (Revert *self, GError **error)
+{
+  for (guint i = 0; i < self->disks->len; i++)
+    {
+      const RevertDisk *disk = g_ptr_array_index (self->disks, i);
+      FileFacts facts = { 0 };
+
+      if (files_look (disk->overlay, &facts, NULL)
+          && file_facts_are (&facts, disk->overlay_dev, disk->overlay_ino)
+          && !known_disks_move (operations_get_journal (self->operations),
+                                operation_get_guest (self->operation), disk->disk, disk->overlay,
+                                &facts, error))
+        return FALSE;
+    }
+  return TRUE;
+}
+
 void
 revert_record_branch (GTask *step, gpointer job)
 {
   Revert *self = job;
   GError *error = NULL;
 
-  if (self->switched_us == 0 || self->discard || record (self, &error))
+  if (self->switched_us == 0
+      || (remember_overlays (self, &error) && (self->discard || record (self, &error))))
     revert_step_over (self, step, NULL);
   else
     revert_step_over (self, step, error);
@@ -202,11 +235,13 @@ choose_unneeded (Discard *self, const RevertDisk *disk)
     {
       RevertLayer *layer = g_ptr_array_index (disk->leaves, i);
 
-      /* QEMU may have had it open by the name that leads to the overlay now. */
+      /* QEMU may have had it open by the name that leads to the overlay now: there nobody could
+       * renew the number of its device. */
       if (i == 0)
         {
           g_free (layer->path);
           layer->path = g_strdup (disk->from_name);
+          layer->dev = disk->from_dev;
         }
       if (!is_named_after (disk, layer) || has_point (self->look, layer)
           || is_in_chain (self->look, layer) || has_user (self->look, layer)
@@ -231,7 +266,8 @@ remove_layer (const RevertLayer *layer, gboolean *in_use, GError **error)
       g_propagate_error (error, g_steal_pointer (&problem));
       return FALSE;
     }
-  if (facts.block_device)
+  /* Another one has come by its name. */
+  if (facts.block_device || !file_facts_are (&facts, layer->dev, layer->ino))
     return TRUE;
   if (!files_in_use (layer->path, in_use, error))
     return FALSE;

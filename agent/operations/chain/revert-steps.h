@@ -24,6 +24,10 @@ void     revert_gather_facts  (GTask *step, gpointer job);     /* revert-facts.c
 
 gboolean revert_is_live       (gpointer job);
 
+/* Why one is over of which some disks are moved. */
+#define REVERT_GIVEN_UP "the guest was started anew when some of its disks had been moved, and " \
+                        "the others had not"
+
 /* What the device's move is told and asked, one disk at a time (revert-mirror.c): begins the mirror
  * and has it wait, pending. */
 void     revert_pend_async    (Revert *self, guint index, GAsyncReadyCallback callback,
@@ -41,8 +45,8 @@ gboolean revert_move_finish   (GAsyncResult *result, GError **error) G_GNUC_WARN
 typedef gboolean (*RevertWork) (Revert *self, GError **error);
 void     revert_work_async    (GTask *step, Revert *self, RevertWork work);
 
-/* Makes the published name of a disk lead to its overlay. Blocking. */
-gboolean revert_publish_disk  (const RevertDisk *disk, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Makes the published names that do not yet lead to the overlays, or gives up. Blocking. */
+gboolean revert_publish_rest  (Revert *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* Closes what a revert has opened. Success for those that are gone, or in use. */
 void     revert_delete_nodes  (QmpBatch *batch, const RevertDisk *disk);
 /* What an overlay is made with. */

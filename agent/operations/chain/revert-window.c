@@ -51,7 +51,7 @@ on_status_before_stop (GObject *source, GAsyncResult *result, gpointer user_data
       revert_step_over (self, step, error);
       return;
     }
-  self->was_running = g_strcmp0 (reply_text (reply, "status"), "running") == 0;
+  self->was_running = revert_is_to_run (self, reply_text (reply, "status"));
   self->stopped_us = g_get_monotonic_time ();
   qmp_client_execute_async (QMP_CLIENT (source), "stop", NULL, GUEST_COMMAND_DEADLINE_MS, NULL,
                             on_done, step);
@@ -170,8 +170,17 @@ revert_cont (GTask *step, gpointer job)
   Revert *self = job;
   GError *error = NULL;
 
-  if (self->guest_state == REVERT_GUEST_GONE || self->guest_state == REVERT_GUEST_OTHER
-      || !self->was_running)
+  /* What has ended, or was started anew, is not ours to let go on. */
+  if (self->guest_state == REVERT_GUEST_GONE || self->guest_state == REVERT_GUEST_OTHER)
+    {
+      self->gone_on = self->gone_on || !self->in_doubt;
+      if (self->guest_state == REVERT_GUEST_GONE && self->reset && self->switched_us != 0)
+        g_message ("operation %s: the guest has ended, as one that was started with -no-reboot does "
+                   "when it is reset", operation_get_id (self->operation));
+      revert_step_over (self, step, NULL);
+      return;
+    }
+  if (!self->was_running)
     self->gone_on = self->gone_on || self->switched_us != 0 || revert_count_moved (self) == 0;
   if (self->gone_on)
     revert_step_over (self, step, NULL);

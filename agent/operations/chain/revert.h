@@ -49,6 +49,7 @@ typedef struct
   char       *boot_id;          /* the host's start since which device numbers hold */
   gint64      switched_us;      /* since 1970: when the disks were moved; 0 before */
   gboolean    gone_on;          /* the CPUs are, or stay, as they are to be: the window is over */
+  gboolean    given_up;         /* the guest was started anew between two disks: the others stay */
   Restore    *restore;          /* (nullable): the image that comes first */
 
   Peer        peer;
@@ -88,5 +89,7 @@ void         revert_look_async   (Revert *self, GAsyncReadyCallback callback, gp
 gboolean     revert_look_finish  (GAsyncResult *result, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* How many disks have their name, or their device, on the overlay. */
 guint        revert_count_moved  (const Revert *self);
+/* Whether a guest that is @status (nullable) before our stop is to run again after it. */
+gboolean     revert_is_to_run    (const Revert *self, const char *status);
 
 G_END_DECLS

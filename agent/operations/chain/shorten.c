@@ -80,15 +80,6 @@ read_length (const ChainAsk *ask, gint64 *length, GError **error)
 
 /* --- the points --- */
 
-static gboolean
-has_images (const Point *point)
-{
-  for (guint i = 0; i < point->disks->len; i++)
-    if (((PointDisk *) g_ptr_array_index (point->disks, i))->image_id == NULL)
-      return FALSE;
-  return TRUE;
-}
-
 /* The point nearest to what the guest writes: the next backup's parent. */
 static Point *
 find_uppermost (const ChainAsk *ask, Disk *disk)
@@ -115,7 +106,7 @@ points_that_stay (const ChainAsk *ask, Disk *disk)
     {
       Point *point = g_ptr_array_index (points, i);
 
-      if (point->pinned || !has_images (point) || point == uppermost || i + 1 == points->len)
+      if (!point_may_be_folded (point) || point == uppermost || i + 1 == points->len)
         g_ptr_array_add (keep, point);
     }
   return keep;

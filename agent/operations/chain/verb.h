@@ -23,7 +23,6 @@ typedef struct
   ChainLook  *look;
   GPtrArray  *disks;            /* of Disk, of @look: those that verb->disks() named */
   GHashTable *maps;             /* (nullable): Layer * -> Extents *, where verb->wants_maps */
-  const ImageInfo *image;       /* (nullable): what the store says, where verb->wants_image */
 } ChainAsk;
 
 typedef struct

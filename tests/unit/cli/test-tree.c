@@ -90,7 +90,8 @@ test_branches_of_branches (void)
                 "  o 0       1.0 MiB\n");
 }
 
-/* Nothing stands on the other's base: it is drawn by itself, behind the chain. */
+/* Nothing stands on the other's base: it is drawn by itself, behind the chain. What it stands on
+ * itself is told when that is not drawn. */
 static void
 test_two_trees (void)
 {
@@ -98,13 +99,31 @@ test_two_trees (void)
                       LAYER ("disk", "null", ", \"in_chain\": true, \"active\": true")),
                 "[]", 0, FALSE,
                 "  * disk   1.0 MiB  active\n"
-                "  o old    1.0 MiB  needed by nothing\n");
+                "\n"
+                "  o old    1.0 MiB  needed by nothing  stands on /gone/base\n");
   assert_drawn ("{\"disk\": \"d\", \"published\": \"/dev/vg/a\", \"layers\": ["
                 "{\"path\": \"/o/d.1\", \"backing\": \"/dev/vg/a\", \"active\": true,"
                 " \"in_chain\": true}, {\"path\": \"/dev/vg/a\", \"format\": \"raw\","
                 " \"in_chain\": true, \"allocated\": 5}]}", "[]", 0, FALSE,
                 "  * /o/d.1         -  active\n"
                 "  o a            5 B  raw\n");
+}
+
+/* A stream into the active layer: it stands on nothing any more, what it left still does. */
+static void
+test_left_by_a_stream (void)
+{
+  assert_drawn (DISK (LAYER ("disk.1", "null", ", \"in_chain\": true, \"active\": true") ","
+                      LAYER ("disk.0", "\"/d/base\"", ", \"points\": [\"p1\"]") ","
+                      LAYER ("base", "null", ", \"children\": [\"/d/disk.0\"]") ","
+                      LAYER ("other", "null", "")), points, 0, FALSE,
+                "  * disk.1   1.0 MiB  active\n"
+                "\n"
+                "  o disk.0   1.0 MiB\n"
+                "  |   @ first  2026-11-20 11:00:00  quiesced  image 2f73\n"
+                "  o base     1.0 MiB\n"
+                "\n"
+                "  o other    1.0 MiB  needed by nothing\n");
 }
 
 static void
@@ -143,6 +162,7 @@ test_rings (void)
                       LAYER ("c", "\"/d/c\"", "") "," LAYER ("a", "null", "")), "[]", 0, FALSE,
                 "  o b   1.0 MiB  needed by nothing\n"
                 "  o a   1.0 MiB  needed by nothing\n"
+                "\n"
                 "  o c   1.0 MiB  needed by nothing\n");
   assert_drawn ("{}", "[]", 0, FALSE, "");
   assert_drawn ("{\"layers\": 1}", "[]", 0, FALSE, "");
@@ -177,6 +197,7 @@ main (int    argc,
   g_test_add_func ("/cli/layers/branches", test_branches);
   g_test_add_func ("/cli/layers/branches-of-branches", test_branches_of_branches);
   g_test_add_func ("/cli/layers/two-trees", test_two_trees);
+  g_test_add_func ("/cli/layers/left-by-a-stream", test_left_by_a_stream);
   g_test_add_func ("/cli/layers/narrow", test_narrow);
   g_test_add_func ("/cli/layers/hostile", test_hostile);
   g_test_add_func ("/cli/layers/rings", test_rings);

@@ -361,6 +361,35 @@ test_pruned_at_load (Fixture       *fixture,
   g_assert_cmpint (count_rows (fixture, "SELECT count(*) FROM steps"), ==, 1000);
 }
 
+static gboolean
+refuse (Journal   *journal,
+        gpointer   user_data,
+        GError   **error)
+{
+  agent_set_error (error, AGENT_ERROR_NO_SPACE, NULL, "there is no room");
+
+  return FALSE;
+}
+
+/* Old operations that cannot be deleted now, perhaps as there is no room, keep nobody from work. */
+static void
+test_not_pruned_at_load (Fixture       *fixture,
+                         gconstpointer  data)
+{
+  GLogLevelFlags fatal = g_log_set_always_fatal (G_LOG_LEVEL_ERROR);
+  g_autoptr (Engine) engine = engine_new (fixture->toy.journal);
+  g_autoptr (GPtrArray) all = NULL;
+  g_autoptr (GError) error = NULL;
+
+  fill_journal (fixture, 1001);
+  journal_set_hook (fixture->toy.journal, refuse, NULL);
+  g_assert_true (engine_load (engine, &error));
+  g_assert_no_error (error);
+  all = engine_list (engine, NULL);
+  g_assert_cmpuint (all->len, ==, 1001);
+  g_log_set_always_fatal (fatal);
+}
+
 static void
 test_pruned_later (Fixture       *fixture,
                    gconstpointer  data)
@@ -454,6 +483,28 @@ test_cancel_open (Fixture       *fixture,
   leave_open (fixture, "toy", "upload");
   operation = newest (fixture);
   g_assert_true (engine_cancel (fixture->toy.engine, operation, NULL));
+  toy_run (&fixture->toy);
+  g_assert_cmpint (operation_get_state (operation), ==, OPERATION_CANCELLED);
+}
+
+/* What could not be cleaned up is tried again for whoever asks again. */
+static void
+test_cancel_open_again (Fixture       *fixture,
+                        gconstpointer  data)
+{
+  Operation *operation;
+
+  fixture->world.overlays = TRUE;
+  leave_open (fixture, "toy", "create-overlays");
+  operation = newest (fixture);
+  fixture->toy.faults[0] = (Fault) { "drop-overlays", MOMENT_BEFORE, 1 };
+  g_assert_true (engine_cancel (fixture->toy.engine, operation, NULL));
+  while (!engine_is_idle (fixture->toy.engine))
+    g_main_context_iteration (NULL, TRUE);
+  g_assert_false (operation_is_finished (operation));
+
+  g_assert_true (engine_cancel (fixture->toy.engine, operation, NULL));
+  g_assert_false (engine_is_idle (fixture->toy.engine));
   toy_run (&fixture->toy);
   g_assert_cmpint (operation_get_state (operation), ==, OPERATION_CANCELLED);
 }
@@ -761,9 +812,11 @@ main (int    argc,
   ADD ("many", test_many);
   ADD ("shared-write-fails", test_shared_write_fails);
   ADD ("pruned-at-load", test_pruned_at_load);
+  ADD ("not-pruned-at-load", test_not_pruned_at_load);
   ADD ("pruned-later", test_pruned_later);
   ADD ("open-waits", test_open_waits);
   ADD ("cancel-open", test_cancel_open);
+  ADD ("cancel-open-again", test_cancel_open_again);
   ADD ("cancel-open-refused", test_cancel_open_refused);
   ADD ("open-of-another-version", test_open_of_another_version);
   ADD ("decisions", test_decisions);

@@ -623,6 +623,32 @@ test_second_version (Fixture       *fixture,
   g_assert_cmpint (read_number (journal, "SELECT count(*) FROM guest_disks"), ==, 0);
 }
 
+/* What is known of disks stays known. */
+static void
+test_fourth_version (Fixture       *fixture,
+                     gconstpointer  data)
+{
+  const char *const third[] = {
+    journal_migrations[0], journal_migrations[1], journal_migrations[2], NULL
+  };
+  g_autoptr (Journal) journal = NULL;
+  g_autoptr (GError) error = NULL;
+  sqlite3 *db = NULL;
+
+  g_assert_cmpint (sqlite3_open (fixture->path, &db), ==, SQLITE_OK);
+  g_assert_true (journal_migrate (db, "FILE", third, &error));
+  g_assert_no_error (error);
+  g_assert_cmpint (sqlite3_exec (db,
+                                 "INSERT INTO guest_disks VALUES"
+                                 " ('g', 'a', '/a', '/a.1', 'qcow2', 5, '[]', '[]', 6)",
+                                 NULL, NULL, NULL), ==, SQLITE_OK);
+  g_assert_cmpint (sqlite3_close (db), ==, SQLITE_OK);
+
+  journal = open_good (fixture->path);
+  g_assert_cmpint (read_number (journal, "SELECT count(*) FROM guest_disks WHERE place = 0"), ==,
+                   1);
+}
+
 /* The daemon dies in the middle of a migration: the journal is the older one, with all its rows,
  * and the next start goes through all of it. */
 static void
@@ -691,6 +717,7 @@ main (int    argc,
   ADD ("no-folder", test_no_folder);
   ADD ("migrations", test_migrations);
   ADD ("second-version", test_second_version);
+  ADD ("fourth-version", test_fourth_version);
   ADD ("killed-migration", test_killed_migration);
 
   return g_test_run ();

@@ -6,6 +6,7 @@
 #include "scratch.h"
 
 #include <core/error.h>
+#include <core/journal.h>
 #include <disk/links.h>
 
 #include <glib/gstdio.h>
@@ -59,6 +60,7 @@ test_chain (void)
   low = images_create (folder, "low", "1M", "base.img", "raw");
   one = images_create (folder, "one", "2M", "low", "qcow2");
   other = images_create (folder, "other", "1M", low, "qcow2");
+  images_do ("qemu-img", "snapshot", "-c", "before", other, NULL);
   links = scan (folder, folder);
 
   g_assert_cmpuint (links->len, ==, 4);
@@ -73,7 +75,8 @@ test_chain (void)
   g_assert_cmpint (link->virtual_size, ==, 2 << 20);
   g_assert_cmpstr (link->backing, ==, low);
   g_assert_cmpstr (link->backing_format, ==, "qcow2");
-  g_assert_true (link->backing_known);
+  g_assert_true (link->backing_known && link->backing_relative && !link->has_snapshots);
+  g_assert_true (find (links, other)->has_snapshots);
 
   facts = scratch_look (low);
   on_low = links_on (links, facts.dev, facts.ino);
@@ -109,17 +112,34 @@ test_names (void)
   scratch_remove (folder);
 }
 
+/* Who closes a journal takes away the locks that this process has on it. */
+static void
+test_journal (void)
+{
+  char *folder = scratch_new ();
+  g_autofree char *disk = scratch_write (folder, "disk", "x");
+  g_autofree char *journal = scratch_write (folder, JOURNAL_FILE, "x");
+  g_autofree char *log = scratch_write (folder, JOURNAL_FILE "-wal", "x");
+  g_autofree char *index = scratch_write (folder, JOURNAL_FILE "-shm", "x");
+  g_autoptr (GPtrArray) links = scan (folder, NULL);
+
+  g_assert_cmpuint (links->len, ==, 1);
+  g_assert_cmpstr (find (links, disk)->path, ==, disk);
+
+  scratch_remove (folder);
+}
+
 /* A header can say what it likes: nothing that is no local file is looked for. */
 static void
 test_foreign_backing (void)
 {
-  static const struct { const char *name; const char *leads_to; } cases[] = {
-    { "json:{\"driver\":\"raw\",\"file.filename\":\"/etc/passwd\"}", NULL },
-    { "nbd://localhost/x", NULL },
-    { "fat:rw:/etc", NULL },
-    { "file:/etc/passwd", "/etc/passwd" },
-    { "./a:b", "a:b" },
-    { "/does/not/exist", "/does/not/exist" },
+  static const struct { const char *name; const char *leads_to; gboolean relative; } cases[] = {
+    { "json:{\"driver\":\"raw\",\"file.filename\":\"/etc/passwd\"}", NULL, FALSE },
+    { "nbd://localhost/x", NULL, FALSE },
+    { "fat:rw:/etc", NULL, FALSE },
+    { "file:/etc/passwd", "/etc/passwd", FALSE },
+    { "./a:b", "a:b", TRUE },
+    { "/does/not/exist", "/does/not/exist", FALSE },
   };
   char *folder;
 
@@ -140,6 +160,7 @@ test_foreign_backing (void)
       links = scan (folder, NULL);
       link = find (links, path);
       g_assert_cmpstr (link->backing, ==, expected);
+      g_assert_cmpint (link->backing_relative, ==, cases[i].relative);
       g_assert_cmpint (link->backing_known, ==,
                        cases[i].leads_to != NULL
                        && g_file_test (expected, G_FILE_TEST_EXISTS));
@@ -232,6 +253,7 @@ main (int    argc,
 
   g_test_add_func ("/links/chain", test_chain);
   g_test_add_func ("/links/names", test_names);
+  g_test_add_func ("/links/journal", test_journal);
   g_test_add_func ("/links/foreign-backing", test_foreign_backing);
   g_test_add_func ("/links/above-a-link", test_above_a_link);
   g_test_add_func ("/links/damaged", test_damaged);

@@ -86,6 +86,7 @@ add_link (ChainModel *self, const char *path, guint64 ino, guint64 on)
   link->format = g_strdup ("qcow2");
   link->virtual_size = 64 * MIB;
   link->backing_known = on != 0;
+  link->backing_relative = on != 0;
   link->backing_dev = on != 0 ? 1 : 0;
   link->backing_ino = on;
   g_ptr_array_add (self->look->links, link);

@@ -211,6 +211,31 @@ test_nameless_end (ChainModel *self, gconstpointer data)
   assert_deletes (self, "left", "stream disk.50 disk.51", "", "");
 }
 
+/* What it hides of the larger one below stays hidden. */
+static void
+test_smaller_in_a_branch (ChainModel *self, gconstpointer data)
+{
+  branched (self);
+  links_find (self->look->links, 1, 51)->facts.allocated = 0;
+  assert_deletes (self, "left", "commit disk.50 disk.51", "", "");
+  links_find (self->look->links, 1, 51)->virtual_size /= 2;
+  assert_deletes (self, "left", "stream disk.50 disk.51", "", "");
+  links_find (self->look->links, 1, 51)->encrypted = TRUE;
+  assert_deletes (self, "left", "", "", "disk.50");
+}
+
+/* They would go with the file, or show something else. */
+static void
+test_internal_snapshots (ChainModel *self, gconstpointer data)
+{
+  branched (self);
+  links_find (self->look->links, 1, 51)->has_snapshots = TRUE;
+  links_find (self->look->links, 1, 11)->has_snapshots = TRUE;
+  assert_deletes (self, "branch", "", "", "disk.51");
+  assert_deletes (self, "left", "", "", "disk.50");
+  assert_deletes (self, "right", "", "", "disk.of-11");
+}
+
 /* disk.50 <- disk.51 <- disk.52, disk.53: neither of these is written to. */
 static void
 test_two_above (ChainModel *self, gconstpointer data)
@@ -330,6 +355,8 @@ main (int argc, char **argv)
   add ("/operations/delete/leaf-takes-below", test_leaf_takes_below);
   add ("/operations/delete/two-on-it", test_two_on_it);
   add ("/operations/delete/nameless-end", test_nameless_end);
+  add ("/operations/smaller-in-a-branch", test_smaller_in_a_branch);
+  add ("/operations/internal-snapshots", test_internal_snapshots);
   add ("/operations/delete/two-above", test_two_above);
   add ("/operations/delete/foreign-image", test_foreign_image);
   add ("/operations/delete/obscure-image", test_obscure_image);

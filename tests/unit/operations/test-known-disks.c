@@ -7,6 +7,7 @@
 #include "chain/look-offline.h"
 #include "known-chain.h"
 #include "model.h"
+#include "points.h"
 
 #include <core/error.h>
 #include <glib/gstdio.h>
@@ -124,6 +125,36 @@ test_remembered (void)
   scratch_remove (folder);
 }
 
+/* As QEMU has them, whatever they are called: also when only that is new. */
+static void
+test_order (void)
+{
+  g_autofree char *folder = model_folder ();
+  g_autoptr (Journal) journal = open_journal (folder);
+  g_autoptr (GPtrArray) disks = list_of (model_disk ("b"), model_disk ("a"));
+  g_autoptr (GPtrArray) known = NULL;
+  g_autoptr (GPtrArray) turned = NULL;
+  gpointer first;
+
+  model_add_layer (disks->pdata[0], "/d/b", "qcow2", 11);
+  model_add_layer (disks->pdata[1], "/d/a", "qcow2", 12);
+  save (journal, disks);
+  known = load (journal, "vm");
+  g_assert_cmpstr (((KnownDisk *) known->pdata[0])->disk, ==, "b");
+  g_assert_cmpstr (((KnownDisk *) known->pdata[1])->disk, ==, "a");
+
+  first = disks->pdata[0];
+  disks->pdata[0] = disks->pdata[1];
+  disks->pdata[1] = first;
+  save (journal, disks);
+  turned = load (journal, "vm");
+  g_assert_cmpstr (((KnownDisk *) turned->pdata[0])->disk, ==, "a");
+  g_assert_cmpstr (((KnownDisk *) turned->pdata[1])->disk, ==, "b");
+
+  g_clear_object (&journal);
+  model_remove_folder (folder);
+}
+
 static Disk *
 real_disk (const char *name, const char *published, const char *path)
 {
@@ -226,6 +257,48 @@ test_called_after_device (void)
   scratch_remove (folder);
 }
 
+/* Whoever starts a guest from a point's layer by hand writes into it. */
+static void
+test_written_to (void)
+{
+  char *folder = scratch_new ();
+  g_autofree char *state = model_folder ();
+  g_autofree char *file = scratch_write (folder, "disk.2", "x");
+  g_autofree char *other = scratch_write (folder, "disk.1", "x");
+  g_autoptr (Journal) journal = open_journal (state);
+  g_autoptr (GPtrArray) disks = list_of (real_disk ("a", file, file), NULL);
+  g_autoptr (GPtrArray) left = NULL;
+  g_autoptr (GError) error = NULL;
+  const char *const files[] = { file, other };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (files); i++)
+    {
+      g_autoptr (Point) point = point_new ();
+      PointDisk *disk = point_add_disk (point);
+      FileFacts facts = scratch_look (files[i]);
+
+      point->id = g_strdup (i == 0 ? "written" : "whole");
+      point->name = g_strdup (point->id);
+      point->operation = g_strdup (point->id);
+      disk->disk = g_strdup ("a");
+      disk->path = g_strdup (files[i]);
+      disk->format = g_strdup ("qcow2");
+      disk->dev = (gint64) facts.dev;
+      disk->ino = (gint64) facts.ino;
+      g_assert_true (points_add (journal, "another", point, &error));
+      g_assert_no_error (error);
+    }
+  save (journal, disks);
+  left = points_list (journal, "another", &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (left->len, ==, 1);
+  g_assert_cmpstr (((Point *) left->pdata[0])->name, ==, "whole");
+
+  g_clear_object (&journal);
+  model_remove_folder (state);
+  scratch_remove (folder);
+}
+
 /* --- shut off --- */
 
 static void
@@ -293,6 +366,55 @@ test_shut_off (Chain *chain, gconstpointer data)
   assert_layer (disk, 2, chain->base, "raw");
   g_assert_cmpint (disk_get_active (disk)->virtual_size, ==, 16 << 20);
   g_assert_true (chain_look_check_unused (disk, &error));
+}
+
+static KnownDisk *
+load_one (Journal *journal)
+{
+  g_autoptr (GPtrArray) known = load (journal, "vm");
+
+  g_assert_cmpuint (known->len, ==, 1);
+  g_ptr_array_set_free_func (known, NULL);
+  return known->pdata[0];
+}
+
+/* It was moved, and stands on nothing that the disk was seen to be made of. */
+static void
+test_moved (Chain *chain, gconstpointer data)
+{
+  g_autofree char *state = model_folder ();
+  g_autoptr (Journal) journal = open_journal (state);
+  g_autofree char *left = NULL;
+  g_autoptr (GPtrArray) disks = NULL;
+  g_autoptr (KnownDisk) before = NULL;
+  g_autoptr (KnownDisk) known = NULL;
+  g_autoptr (Disk) disk = NULL;
+  g_autoptr (GError) error = NULL;
+  FileFacts facts;
+
+  if (chain->folder != NULL)
+    {
+      left = scratch_write (chain->folder, "left", "x");
+      disks = list_of (real_disk ("vda", chain->published, left), NULL);
+      save (journal, disks);
+      before = load_one (journal);
+      assert_refused (before, AGENT_ERROR_UNAVAILABLE, "another file");
+
+      facts = scratch_look (chain->two);
+      for (guint i = 0; i < 2; i++)
+        g_assert_true (known_disks_move (journal, "vm", "vda", chain->two, &facts, &error));
+      g_assert_true (known_disks_move (journal, "vm", "never-seen", chain->two, &facts, &error));
+      g_assert_no_error (error);
+      known = load_one (journal);
+      g_assert_cmpuint (known->layers->len, ==, 2);
+      disk = chain_look_known_disk (known, &error);
+      g_assert_no_error (error);
+      g_assert_cmpuint (disk->layers->len, ==, 3);
+      assert_layer (disk, 0, chain->two, "qcow2");
+      assert_layer (disk, 2, chain->base, "raw");
+    }
+  g_clear_object (&journal);
+  model_remove_folder (state);
 }
 
 /* An overlay that was put on top after the last look, named as ours are. */
@@ -459,10 +581,13 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/known-disks/remembered", test_remembered);
+  g_test_add_func ("/known-disks/order", test_order);
   g_test_add_func ("/known-disks/names", test_names);
   g_test_add_func ("/operations/known-disks/called-as-before", test_called_as_before);
   g_test_add_func ("/operations/known-disks/called-after-device", test_called_after_device);
+  g_test_add_func ("/operations/known-disks/written-to", test_written_to);
   add_chain_test ("/look-offline/chain", test_shut_off);
+  add_chain_test ("/look-offline/moved", test_moved);
   add_chain_test ("/look-offline/newer-overlay", test_newer_overlay);
   add_chain_test ("/look-offline/forged", test_forged);
   add_chain_test ("/look-offline/replaced", test_replaced);

@@ -162,6 +162,19 @@ test_image_elsewhere (Left *self, gconstpointer data)
   assert_left (leftovers, 1, self->b, "c stands on it");
 }
 
+/* The process that the guest goes to has them open, and no lock yet. */
+static void
+test_migrating (Left *self, gconstpointer data)
+{
+  g_autoptr (Leftovers) leftovers = leftovers_of (self, NULL);
+
+  leftovers->migrating = TRUE;
+  remove_all (leftovers);
+  assert_there (self, "abc");
+  g_assert_cmpuint (leftovers->left->len, ==, 2);
+  assert_left (leftovers, 0, self->b, "is being migrated");
+}
+
 /* A folder that cannot be read may hold anything. */
 static void
 test_unknown (Left *self, gconstpointer data)
@@ -217,6 +230,49 @@ test_open (Left *self, gconstpointer data)
   assert_left (leftovers, 0, self->c, "the guest has it in a chain");
 }
 
+/* Writes to the header, in place. */
+static void
+patch (const char *path, long at, const char *bytes, gsize length)
+{
+  FILE *file = fopen (path, "r+");
+
+  g_assert_nonnull (file);
+  g_assert_no_errno (fseek (file, at, SEEK_SET));
+  g_assert_cmpuint (fwrite (bytes, 1, length, file), ==, length);
+  g_assert_no_errno (fclose (file));
+}
+
+#define NAME_AT      8          /* where the backing name stands, and how long it is */
+#define SNAPSHOTS_AT 60
+#define FREE_AT      1024       /* room for a name */
+
+static void
+test_internal_snapshots (Left *self, gconstpointer data)
+{
+  g_autoptr (Leftovers) leftovers = leftovers_of (self, NULL);
+
+  patch (self->b, SNAPSHOTS_AT, "\0\0\0\1", 4);
+  remove_all (leftovers);
+  assert_there (self, "ab");
+  assert_left (leftovers, 0, self->b, "it holds internal snapshots");
+}
+
+/* A header that only QEMU can follow. */
+static void
+test_obscure_image (Left *self, gconstpointer data)
+{
+  g_autoptr (Leftovers) leftovers = leftovers_of (self, NULL);
+  g_autofree char *name = g_strdup_printf ("json:{\"file\":{\"filename\":\"%s\"}}", self->b);
+  g_autofree char *other = model_image (self->folder, "other", "b");
+  const char where[] = { 0, 0, 0, 0, 0, 0, FREE_AT >> 8, 0, 0, 0, 0, (char) strlen (name) };
+
+  patch (other, FREE_AT, name, strlen (name));
+  patch (other, NAME_AT, where, sizeof where);
+  remove_all (leftovers);
+  assert_there (self, "ab");
+  assert_left (leftovers, 0, self->b, "other stands on it");
+}
+
 /* A name that has come to mean another file is left alone; a file that is gone is as good. */
 static void
 test_others (Left *self, gconstpointer data)
@@ -246,9 +302,12 @@ main (int argc, char **argv)
   add ("/leftovers/other-order", test_other_order);
   add ("/leftovers/image-above", test_image_above);
   add ("/leftovers/image-elsewhere", test_image_elsewhere);
+  add ("/leftovers/migrating", test_migrating);
   add ("/leftovers/unknown", test_unknown);
   add ("/leftovers/point", test_point);
   add ("/leftovers/open", test_open);
   add ("/leftovers/others", test_others);
+  add ("/leftovers/internal-snapshots", test_internal_snapshots);
+  add ("/leftovers/obscure-image", test_obscure_image);
   return g_test_run ();
 }

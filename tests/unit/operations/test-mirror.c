@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <string.h>
+
+/* What a mirror can be asked to do, what it refuses, and what a restart knows of it. */
+
+#include "chain-model.h"
 
 #include <core/error.h>
+#include <string.h>
 
 #include "chain/mirror.h"
 
@@ -105,6 +109,42 @@ test_refused (void)
     }
 }
 
+/* What stands on a layer and is in no chain of ours has to be where it is looked for. */
+static void
+test_copies_of_a_part (ChainModel *self, gconstpointer data)
+{
+  g_autofree char *request = g_strdup_printf ("{\"disk\": \"disk\", \"sync\": \"top\","
+                                              " \"target\": {\"path\": \"%s/copy\"}}",
+                                              self->folder);
+  Disk *disk = chain_model_disk (self, "disk", 10, 3);
+  Layer *below = g_ptr_array_index (disk->layers, 1);
+  g_autoptr (JsonObject) beside = NULL;
+  g_autoptr (JsonObject) scanned = NULL;
+  g_autoptr (GError) error = NULL;
+
+  self->look->offline = FALSE;
+  g_assert_null (chain_model_plan (self, &chain_mirror_verb, request, &error));
+  g_assert_error (error, AGENT_ERROR, AGENT_ERROR_CONFLICT);
+  g_assert_nonnull (strstr (error->message, "merged or removed"));
+  g_clear_error (&error);
+
+  g_free (below->path);
+  below->path = g_build_filename (self->folder, "disk.1", NULL);
+  beside = chain_model_plan (self, &chain_mirror_verb, request, &error);
+  g_assert_no_error (error);
+  /* Nobody looks for anything beside a device. */
+  below->facts.block_device = TRUE;
+  g_assert_null (chain_model_plan (self, &chain_mirror_verb, request, &error));
+  g_assert_error (error, AGENT_ERROR, AGENT_ERROR_CONFLICT);
+  g_clear_error (&error);
+
+  g_strfreev (self->config->scan_folders);
+  self->config->scan_folders = g_new0 (char *, 2);
+  self->config->scan_folders[0] = g_strdup (self->folder);
+  scanned = chain_model_plan (self, &chain_mirror_verb, request, &error);
+  g_assert_no_error (error);
+}
+
 /* The plan is all that a restart knows. */
 static void
 test_journal (void)
@@ -174,6 +214,8 @@ main (int argc, char **argv)
   g_test_add_func ("/mirror/defaults", test_defaults);
   g_test_add_func ("/mirror/targets", test_targets);
   g_test_add_func ("/mirror/refused", test_refused);
+  g_test_add ("/mirror/copies-of-a-part", ChainModel, NULL, chain_model_set_up,
+              test_copies_of_a_part, chain_model_tear_down);
   g_test_add_func ("/mirror/journal", test_journal);
   g_test_add_func ("/mirror/decide", test_decide);
   return g_test_run ();

@@ -175,7 +175,8 @@ test_same_names (ChainModel *self, gconstpointer data)
                 "commit disk.0 disk", "");
   g_free (disk->published);
   disk->published = g_strdup (disk_get_active (disk)->path);
-  assert_plans (self, &chain_commit_verb, "{\"disk\": \"disk\", \"top\": \"disk.3\"}",
+  assert_plans (self, &chain_commit_verb,
+                "{\"disk\": \"disk\", \"top\": \"disk.3\", \"base\": \"disk.0\"}",
                 "commit disk.0 disk disk.2 disk.3", "");
 }
 
@@ -219,7 +220,8 @@ test_name_in_the_way (ChainModel *self, gconstpointer data)
   assert_plans (self, verb, "{\"disk\": \"disk\", \"top\": \"disk.1\"}", "commit disk.0 disk.1",
                 "");
   g_clear_pointer (&disk->published, g_free);
-  assert_refused (self, verb, request, AGENT_ERROR_CONFLICT, "no path to start it from");
+  assert_refused (self, verb, "{\"disk\": \"disk\", \"base\": \"disk.0\"}", AGENT_ERROR_CONFLICT,
+                  "no path to start it from");
 }
 
 static void
@@ -267,6 +269,56 @@ test_stream_branches (ChainModel *self, gconstpointer data)
   assert_stays (self, "{\"disk\": \"disk\"}", "disk.0 disk.1");
   chain_model_user (self, 13, "guest vm2, disk vda");
   assert_refused (self, &chain_stream_verb, "{\"disk\": \"disk\"}", AGENT_ERROR_CONFLICT, "vm2");
+}
+
+static ImageLink *
+link_of (ChainModel *self, guint64 ino)
+{
+  return links_find (self->look->links, 1, ino);
+}
+
+/* Who else was made from what was there before the disk nobody knows. */
+static void
+test_foreign_base (ChainModel *self, gconstpointer data)
+{
+  Disk *disk = chain_model_disk (self, "disk", 10, 4);
+
+  g_free (layer (disk, 0)->path);
+  layer (disk, 0)->path = g_strdup ("/base/golden");
+  assert_stays (self, "{\"disk\": \"disk\"}", "golden");
+  assert_stays (self, "{\"disk\": \"disk\", \"base\": \"golden\"}", "");
+  assert_refused (self, &chain_commit_verb, "{\"disk\": \"disk\"}", AGENT_ERROR_CONFLICT,
+                  "/base/golden has a name of its own");
+  assert_refused (self, &chain_commit_verb,
+                  "{\"disk\": \"disk\", \"top\": \"disk.2\", \"base\": null}",
+                  AGENT_ERROR_CONFLICT, "/base/golden has a name of its own");
+  assert_plans (self, &chain_commit_verb, "{\"disk\": \"disk\", \"base\": \"golden\"}",
+                "commit golden disk.1 disk.2 disk.3", "");
+  g_free (layer (disk, 1)->path);
+  layer (disk, 1)->path = g_strdup ("/d/template");
+  assert_stays (self, "{\"disk\": \"disk\"}", "golden template");
+}
+
+/* They go with their file, and show what is below it; what it shows itself is nothing to them. */
+static void
+test_internal_snapshots (ChainModel *self, gconstpointer data)
+{
+  const char *below = "{\"disk\": \"disk\", \"top\": \"disk.1\"}";
+  const char *between = "{\"disk\": \"disk\", \"top\": \"disk.2\", \"base\": \"disk.1\"}";
+  const char *above = "{\"disk\": \"disk\", \"base\": \"disk.2\"}";
+  const char *down = "{\"disk\": \"disk\", \"into\": \"disk.2\"}";
+  Disk *disk = chain_model_disk (self, "disk", 10, 4);
+
+  link_of (self, 12)->has_snapshots = TRUE;
+  assert_plans (self, &chain_commit_verb, below, "commit disk.0 disk.1", "");
+  assert_in_the_way (self, "internal snapshots");
+  assert_plans (self, &chain_commit_verb, above, "commit disk.2 disk.3", "");
+  assert_refused (self, &chain_stream_verb, down, AGENT_ERROR_CONFLICT, "internal snapshots");
+  assert_stays (self, "{\"disk\": \"disk\"}", "disk.0 disk.1 disk.2");
+  /* A guest writes what it likes to the beginning of a raw one. */
+  g_free (layer (disk, 2)->format);
+  layer (disk, 2)->format = g_strdup ("raw");
+  assert_plans (self, &chain_commit_verb, between, "commit disk.1 disk.2", "");
 }
 
 /* --- the plan --- */
@@ -426,6 +478,43 @@ test_deep_names (ChainModel *self, gconstpointer data)
       g_assert_cmpstr (((ChainMove *) g_ptr_array_index (job->moves, 0))->backing_name, ==,
                        i == 0 ? cases[0].name : cases[i % 2].base);
     }
+}
+
+static void
+assert_backing (ChainModel *self, const char *name)
+{
+  g_autoptr (MovesJob) job = moves_job_new ();
+  g_autoptr (JsonObject) plan = plan_of (self, &chain_stream_verb,
+                                         "{\"disk\": \"disk\", \"base\": \"disk.0\","
+                                         " \"into\": \"disk.2\"}");
+
+  g_assert_true (moves_job_load (job, plan, NULL));
+  g_assert_cmpstr (((ChainMove *) g_ptr_array_index (job->moves, 0))->backing_name, ==, name);
+}
+
+/* What is beside a file is not beside every name by which it may be opened. */
+static void
+test_names_that_lead_elsewhere (ChainModel *self, gconstpointer data)
+{
+  Disk *disk = chain_model_disk (self, "disk", 10, 4);
+  const char *commit = "{\"disk\": \"disk\", \"base\": \"/d/disk.1\"}";
+
+  assert_backing (self, "disk.0");
+  link_of (self, 12)->backing_relative = FALSE;
+  assert_backing (self, "/d/disk.0");
+  link_of (self, 12)->backing_relative = TRUE;
+  layer (disk, 2)->linked = TRUE;
+  assert_backing (self, "/d/disk.0");
+
+  assert_plans (self, &chain_commit_verb, commit, "commit disk.1 disk.2 disk.3", "");
+  layer (disk, 3)->linked = TRUE;
+  assert_refused (self, &chain_commit_verb, commit, AGENT_ERROR_CONFLICT, "from its own folder");
+  layer (disk, 3)->linked = FALSE;
+  g_free (disk->published);
+  disk->published = g_strdup ("/e/disk");
+  assert_refused (self, &chain_commit_verb, commit, AGENT_ERROR_CONFLICT, "from its own folder");
+  link_of (self, 11)->backing_relative = FALSE;
+  assert_plans (self, &chain_commit_verb, commit, "commit disk.1 disk.2 disk.3", "");
 }
 
 /* What is not fit to be a plan is said to be so. */
@@ -635,6 +724,9 @@ main (int argc, char **argv)
   add ("/moves/user-above", test_user_above);
   add ("/moves/stream", test_stream);
   add ("/moves/stream-branches", test_stream_branches);
+  add ("/moves/foreign-base", test_foreign_base);
+  add ("/moves/internal-snapshots", test_internal_snapshots);
+  add ("/moves/names-that-lead-elsewhere", test_names_that_lead_elsewhere);
   add ("/moves/plan-comes-back", test_plan_comes_back);
   add ("/moves/slow-plan", test_slow_plan);
   add ("/moves/intermediate-plan", test_intermediate_plan);

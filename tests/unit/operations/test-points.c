@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "backup.h"
+#include "image-records.h"
+#include "lost-points.h"
 #include "model.h"
 #include "operation-private.h"
 #include "points-json.h"
@@ -487,6 +489,94 @@ test_bad_json (void)
     }
 }
 
+/* --- those that are no more --- */
+
+static Operation *
+make_operation (const char *id, const char *kind, const char *plan, const char *result)
+{
+  g_autoptr (JsonNode) planned = json_from_string (plan, NULL);
+  g_autoptr (JsonNode) told = json_from_string (result, NULL);
+  Operation *operation = operation_new (id, kind, "g");
+
+  g_clear_pointer (&operation->plan, json_object_unref);
+  g_clear_pointer (&operation->result, json_object_unref);
+  operation->plan = json_node_dup_object (planned);
+  operation->result = json_node_dup_object (told);
+  return operation;
+}
+
+static void
+add_image (Fixture *self, const char *id)
+{
+  g_autoptr (UploadPlan) upload = g_new0 (UploadPlan, 1);
+  g_autoptr (ImageInfo) info = image_info_new ();
+  g_autoptr (GError) error = NULL;
+
+  upload->image_id = g_strdup (id);
+  upload->disk = g_strdup ("a");
+  upload->path = g_strdup ("/d/a.0");
+  upload->format = g_strdup ("qcow2");
+  info->size = 5;
+  g_assert_true (image_records_add (self->journal, "store", "g", upload, &(FileFacts) { 0 }, info,
+                                    &error));
+  g_assert_no_error (error);
+}
+
+static void
+assert_explained (Fixture *self, GPtrArray *operations, const char *name, const char *message,
+                  const char *hint)
+{
+  GError *error = NULL;
+  g_autofree char *said = NULL;
+
+  agent_set_error (&error, AGENT_ERROR_NOT_FOUND, NULL, "as it was");
+  lost_points_explain (operations, self->journal, name, &error);
+  g_assert_error (error, AGENT_ERROR, AGENT_ERROR_NOT_FOUND);
+  g_assert_cmpstr (error->message, ==, message);
+  g_assert_cmpstr (agent_error_get_hint (error), ==, hint);
+  g_error_free (error);
+}
+
+/* What went with which operation, and what can be had back: images that were deleted cannot. */
+static void
+test_lost (Fixture *self, gconstpointer data)
+{
+  g_autoptr (GPtrArray) operations = g_ptr_array_new_with_free_func (g_object_unref);
+
+  add_image (self, "image-a");
+  g_ptr_array_add (operations, make_operation (FOURTH, "shorten", "{}",
+                                               "{\"points_lost\": [1, \"daily\"]}"));
+  g_ptr_array_add (operations, make_operation (THIRD, "delete", "{}",
+                                               "{\"points_lost\": [\"daily\", \"mine\"]}"));
+  g_ptr_array_add (operations,
+                   make_operation (FIRST, "snapshot", "{\"snapshot\": {\"name\": \"daily\"}}",
+                                   "{\"point\": \"" FIRST "\", \"disks\": [1,"
+                                   " {\"disk\": \"a\", \"image_id\": \"image-a\"},"
+                                   " {\"disk\": \"b\", \"image_id\": \"image-b\"},"
+                                   " {\"disk\": \"c\"}]}"));
+  g_ptr_array_add (operations,
+                   make_operation (SECOND, "snapshot", "{\"snapshot\": {\"name\": \"never\"}}",
+                                   "{}"));
+  for (guint i = 0; i < 2; i++)
+    {
+      const char *name = i == 0 ? "daily" : FIRST;
+      g_autofree char *message =
+        g_strdup_printf ("there is no point \"%s\" any more: it was folded away to keep the chain "
+                         "short (shorten " FOURTH ")", name);
+
+      assert_explained (self, operations, name, message,
+                        "restore what it showed from the store: image image-a (disk a)");
+    }
+  assert_explained (self, operations, "mine",
+                    "there is no point \"mine\" any more: it went with an operation (delete " THIRD
+                    ")", "name one of the guest's snapshots");
+  assert_explained (self, operations, "never", "as it was", NULL);
+  assert_explained (self, operations, SECOND, "as it was", NULL);
+  g_ptr_array_remove_range (operations, 0, 2);
+  assert_explained (self, operations, "daily", "there is no point \"daily\" any more",
+                    "restore what it showed from the store: image image-a (disk a)");
+}
+
 #define ADD(name, func) g_test_add ("/points/" name, Fixture, NULL, set_up, func, tear_down)
 
 int
@@ -504,6 +594,7 @@ main (int argc, char **argv)
   ADD ("raw-is-a-base", test_raw_is_a_base);
   ADD ("circle", test_circle);
   ADD ("json", test_json);
+  ADD ("lost", test_lost);
   g_test_add_func ("/points/bad-json", test_bad_json);
   return g_test_run ();
 }

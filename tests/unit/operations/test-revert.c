@@ -346,7 +346,7 @@ assert_decides (Revert *self)
   else if (!first && !second)
     g_assert_cmpint (recovery.action, ==, RECOVERY_UNDO);
   /* Somebody has written to both by now. */
-  else if (first != second && self->guest_state == REVERT_GUEST_OTHER)
+  else if (self->given_up || (first != second && self->guest_state == REVERT_GUEST_OTHER))
     g_assert_cmpint (recovery.action, ==, RECOVERY_UNDO);
   /* All, once it is one. */
   else
@@ -360,7 +360,7 @@ assert_decides (Revert *self)
 static void
 test_decide (void)
 {
-  for (guint bits = 0; bits < 1 << 9; bits++)
+  for (guint bits = 0; bits < 1 << 10; bits++)
     {
       RevertFacts facts[2] = {
         { .name_on_overlay = (bits & 1) != 0, .overlay_active = (bits & 2) != 0 },
@@ -371,7 +371,8 @@ test_decide (void)
       self->offline = (bits & 16) != 0;
       self->gone_on = (bits & 32) != 0;
       self->switched_us = (bits & 64) != 0 ? 1 : 0;
-      self->guest_state = (RevertGuest) (bits >> 7);
+      self->given_up = (bits & 128) != 0;
+      self->guest_state = (RevertGuest) (bits >> 8);
       assert_decides (self);
     }
 }
@@ -424,6 +425,27 @@ test_judge (void)
   g_assert_true (self->facts[1].has_job);
   g_assert_cmpint (self->facts[1].job_state, ==, QMP_JOB_PENDING);
   g_assert_cmpuint (revert_count_moved (self), ==, 1);
+}
+
+/* --- who goes on --- */
+
+/* What its owner has paused stays so, and what is at an error that no reset ends. */
+static void
+test_who_goes_on (void)
+{
+  g_autoptr (Revert) self = revert_new ();
+
+  for (guint i = 0; i < 2; i++)
+    {
+      self->reset = i == 1;
+      g_assert_true (revert_is_to_run (self, "running"));
+      g_assert_cmpint (revert_is_to_run (self, "io-error"), ==, self->reset);
+      g_assert_cmpint (revert_is_to_run (self, "guest-panicked"), ==, self->reset);
+      g_assert_false (revert_is_to_run (self, "paused"));
+      g_assert_false (revert_is_to_run (self, "prelaunch"));
+      g_assert_false (revert_is_to_run (self, "shutdown"));
+      g_assert_false (revert_is_to_run (self, NULL));
+    }
 }
 
 /* --- images --- */
@@ -492,6 +514,7 @@ main (int argc, char **argv)
   g_test_add_func ("/operations/revert/decide", test_decide);
   g_test_add_func ("/operations/revert/decide-of-a-restore", test_decide_of_a_restore);
   g_test_add_func ("/operations/revert/judge", test_judge);
+  g_test_add_func ("/operations/revert/who-goes-on", test_who_goes_on);
   g_test_add_func ("/operations/restore/images", test_images);
   return g_test_run ();
 }

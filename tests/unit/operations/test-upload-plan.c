@@ -11,6 +11,7 @@
 typedef struct
 {
   Disk       *disk;             /* base <- middle <- active */
+  gboolean    is_written;       /* the guest has written to the base */
   GHashTable *known;
   GPtrArray  *uploads;
 } Fixture;
@@ -49,9 +50,11 @@ static gboolean
 plan (Fixture *self, const char *request_json, GError **error)
 {
   g_autoptr (SnapshotRequest) request = model_request (request_json);
+  const char *reference = upload_plan_reference (self->disk, request, self->is_written,
+                                                 self->known);
 
-  return upload_plan_disk (self->disk, "/d/a.1", request, "g", "nightly", OPERATION, self->known,
-                           self->uploads, error);
+  return upload_plan_disk (self->disk, "/d/a.1", request, reference, "g", "nightly", OPERATION,
+                           self->known, self->uploads, error);
 }
 
 static UploadPlan *
@@ -196,6 +199,52 @@ test_merged_into_base (Fixture *self, gconstpointer data)
   g_assert_cmpstr (nth (self, 0)->parent_image, ==, "first-image");
 }
 
+/* The guest has written to the base before it was uploaded: that image holds it, and not the one that
+ * the base was made from. */
+static void
+test_base_has_an_image (Fixture *self, gconstpointer data)
+{
+  know (self, 5, "base-image", NULL);
+  g_assert_true (plan (self, "{\"image_ref\": \"" REF "\"}", NULL));
+  g_assert_cmpuint (self->uploads->len, ==, 2);
+  g_assert_cmpstr (nth (self, 0)->path, ==, "/d/a.0");
+  g_assert_cmpstr (nth (self, 0)->parent_image, ==, "base-image");
+  g_assert_cmpstr (nth (self, 0)->chain, ==, "base-image");
+}
+
+/* ... or that image has lost a parent, or the base is spent: it goes up as it is. */
+static void
+test_base_has_no_image_of_use (Fixture *self, gconstpointer data)
+{
+  g_hash_table_insert (self->known, upload_layer_key (1, 5),
+                       known_image_new ("base-image", NULL, FALSE));
+  g_assert_true (plan (self, "{\"image_ref\": \"" REF "\"}", NULL));
+  g_assert_cmpuint (self->uploads->len, ==, 3);
+  g_ptr_array_set_size (self->uploads, 0);
+  g_hash_table_remove_all (self->known);
+
+  know (self, 5, NULL, NULL);
+  g_assert_true (plan (self, "{\"image_ref\": \"" REF "\"}", NULL));
+  g_assert_cmpuint (self->uploads->len, ==, 3);
+}
+
+static void
+test_base_is_written (Fixture *self, gconstpointer data)
+{
+  g_autoptr (GError) error = NULL;
+
+  self->is_written = TRUE;
+  g_assert_false (plan (self, "{\"image_ref\": \"" REF "\", \"parents\": \"require\"}",
+                        &error));
+  g_assert_error (error, AGENT_ERROR, AGENT_ERROR_CONFLICT);
+  g_assert_nonnull (strstr (error->message, "/b/base"));
+
+  g_assert_true (plan (self, "{\"image_ref\": \"" REF "\"}", NULL));
+  g_assert_cmpuint (self->uploads->len, ==, 3);
+  g_assert_cmpstr (nth (self, 0)->path, ==, "/b/base");
+  g_assert_null (nth (self, 0)->parent_image);
+}
+
 static void
 test_image_ref (Fixture *self, gconstpointer data)
 {
@@ -225,6 +274,29 @@ test_ignored (Fixture *self, gconstpointer data)
   g_assert_true (nth (self, 0)->has_backing);
 }
 
+/* What is below a layer that is in no store is not what the one above stands on. */
+static void
+test_ignored_gap (Fixture *self, gconstpointer data)
+{
+  know (self, 5, "base-image", NULL);
+  g_assert_true (plan (self, "{\"parents\": \"ignore\"}", NULL));
+  g_assert_cmpuint (self->uploads->len, ==, 1);
+  g_assert_null (nth (self, 0)->parent_image);
+  g_assert_cmpstr (nth (self, 0)->chain, ==, "");
+}
+
+/* An image over such a gap that names what is below it as its parent is of no use. */
+static void
+test_ignored_gap_below (Fixture *self, gconstpointer data)
+{
+  model_add_layer (self->disk, "/b/lowest", "raw", 4);
+  know (self, 4, "lowest-image", NULL);
+  know (self, 10, "middle-image", "lowest-image");
+  g_assert_true (plan (self, "{\"parents\": \"ignore\"}", NULL));
+  g_assert_cmpuint (self->uploads->len, ==, 1);
+  g_assert_null (nth (self, 0)->parent_image);
+}
+
 /* Two disks over one base: it goes up once. */
 static void
 test_shared_base (Fixture *self, gconstpointer data)
@@ -235,8 +307,8 @@ test_shared_base (Fixture *self, gconstpointer data)
   model_add_layer (other, "/d/b", "qcow2", 21);
   model_add_layer (other, "/b/base", "raw", 5);
   g_assert_true (plan (self, "{}", NULL));
-  g_assert_true (upload_plan_disk (other, "/d/b.0", request, "g", "n", OPERATION, self->known,
-                                   self->uploads, NULL));
+  g_assert_true (upload_plan_disk (other, "/d/b.0", request, NULL, "g", "n", OPERATION,
+                                   self->known, self->uploads, NULL));
   g_assert_cmpuint (self->uploads->len, ==, 4);
   g_assert_cmpstr (nth (self, 3)->path, ==, "/d/b.0");
   g_assert_cmpstr (nth (self, 3)->parent_image, ==, nth (self, 0)->image_id);
@@ -289,9 +361,14 @@ main (int argc, char **argv)
   ADD ("spent", test_spent);
   ADD ("spent-in-vain", test_spent_in_vain);
   ADD ("merged-into-base", test_merged_into_base);
+  ADD ("base-has-an-image", test_base_has_an_image);
+  ADD ("base-has-no-image-of-use", test_base_has_no_image_of_use);
+  ADD ("base-is-written", test_base_is_written);
   ADD ("image-ref", test_image_ref);
   ADD ("required-but-missing", test_required_but_missing);
   ADD ("ignored", test_ignored);
+  ADD ("ignored-gap", test_ignored_gap);
+  ADD ("ignored-gap-below", test_ignored_gap_below);
   ADD ("shared-base", test_shared_base);
   ADD ("not-uploadable", test_not_uploadable);
   g_test_add_func ("/upload-plan/ids", test_ids);

@@ -9,6 +9,11 @@ G_BEGIN_DECLS
 /* The memory that survives: one SQLite file (WAL, synchronous=FULL, numbered migrations). Whoever
  * keeps rows in it writes SQL of its own through these few verbs. */
 
+/* In the state folder. Its log and its lock are called so, too, with something behind it. Nobody
+ * but SQLite opens it while it is in use: the locks of a process on a file go with any descriptor
+ * for it that is closed. */
+#define JOURNAL_FILE "journal.sqlite"
+
 #define TYPE_JOURNAL (journal_get_type ())
 G_DECLARE_FINAL_TYPE (Journal, journal, AGENT, JOURNAL, GObject)
 

@@ -22,6 +22,7 @@ typedef struct
   gboolean corrupt;
   gboolean has_data_file;
   gboolean extended_l2;
+  gboolean has_snapshots;       /* internal ones, as "savevm" takes */
 } Qcow2Header;
 
 void         qcow2_header_free  (Qcow2Header *self);
