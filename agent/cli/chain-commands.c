@@ -300,6 +300,7 @@ plan (Cli            *cli,
 const Command chain_commands[] = {
   { "commit", "GUEST DISK", 2, 2, "Merge layers of a disk down into the one below them.",
     "  qsnap commit web disk0                                        (all, into the bottom)\n"
+    "  qsnap commit web disk0 --base golden.img                      (which nobody else needs)\n"
     "  qsnap commit web disk0 --top before-upgrade --base disk.0     (a point, a file's name)\n"
     "  qsnap commit web disk0 --speed 50M --deadline 600 --on-deadline throttle\n"
     "  qsnap commit web disk0 --dry-run                              (what would be moved)\n",

@@ -123,3 +123,20 @@ array_object (JsonArray *array,
 
   return JSON_NODE_HOLDS_OBJECT (node) ? json_node_get_object (node) : NULL;
 }
+
+/**
+ * array_text:
+ * @array: an array
+ * @index: below its length
+ *
+ * Returns: (transfer none) (nullable): the element if it is a string
+ */
+const char *
+array_text (JsonArray *array,
+            guint      index)
+{
+  JsonNode *node = json_array_get_element (array, index);
+
+  return JSON_NODE_HOLDS_VALUE (node) && json_node_get_value_type (node) == G_TYPE_STRING
+         ? json_node_get_string (node) : NULL;
+}

@@ -16,5 +16,6 @@ JsonArray  *field_array  (JsonObject *object, const char *name);        /* (null
 
 guint       array_length (JsonArray *array);                            /* NULL: 0 */
 JsonObject *array_object (JsonArray *array, guint index);               /* (nullable) */
+const char *array_text   (JsonArray *array, guint index);               /* (nullable) */
 
 G_END_DECLS

@@ -48,7 +48,7 @@ static void
 print_report (JsonObject *report)
 {
   JsonArray *guests = field_array (report, "guests");
-  g_autoptr (Table) table = table_new ("GUEST", "POINT", "DISK", "", "BY", NULL);
+  g_autoptr (Table) table = table_new ("GUEST", "POINT", "DISK", "OUTCOME", "BY", NULL);
   g_autofree char *kept = text_escape (field_text (report, "kept"));
 
   for (guint i = 0; i < array_length (guests); i++)
@@ -59,7 +59,9 @@ print_report (JsonObject *report)
   table_print (table);
   for (guint i = 0; i < array_length (guests); i++)
     print_remarks (array_object (guests, i));
-  g_print ("The journal is new; the one before it is kept as %s.\n", kept);
+  g_print ("The journal is new; the one before it is kept as %s.\n"
+           "The daemon starts anew with it: in a moment it answers, and attaches its guests again.\n",
+           kept);
 }
 
 static gboolean

@@ -13,24 +13,49 @@
 #include "text.h"
 #include "wait.h"
 
-static void
-add_operation (Table      *table,
-               JsonObject *operation)
+/* "running" alone would not say that nothing moves. */
+static const char *
+describe_state (JsonObject *operation)
+{
+  const char *state = field_text (operation, "state");
+
+  if (g_strcmp0 (state, "running") != 0)
+    return state;
+  if (field_object (operation, "waiting") != NULL)
+    return "waiting";
+  return field_bool (operation, "paused") ? "paused" : state;
+}
+
+static char *
+describe_done (JsonObject *operation)
 {
   JsonObject *progress = field_object (operation, "progress");
   gint64 done = field_int (progress, "done", 0);
   gint64 total = field_int (progress, "total", 0);
 
+  if (total <= 0)
+    return g_strdup ("-");
+  /* It may have been less work than it looked like. */
+  if (g_strcmp0 (field_text (operation, "state"), "succeeded") == 0)
+    done = total;
+  return g_strdup_printf ("%d%%", (int) ((double) done / (double) total * 100));
+}
+
+static void
+add_operation (Table      *table,
+               JsonObject *operation)
+{
+  const char *problem = field_text (field_object (operation, "error"), "message");
+
   table_add (table, field_text (operation, "id"));
   table_add (table, field_text (operation, "guest"));
   table_add (table, field_text (operation, "kind"));
-  table_add (table, field_text (operation, "state"));
+  table_add (table, describe_state (operation));
   table_add (table, field_text (operation, "step"));
-  table_take (table, total > 0 ? g_strdup_printf ("%d%%", (int) ((double) done / (double) total
-                                                                 * 100))
-                               : g_strdup ("-"));
+  table_take (table, describe_done (operation));
   table_take (table, text_time (field_text (operation, "created")));
-  table_add (table, field_text (field_object (operation, "error"), "message"));
+  table_add (table, problem != NULL ? problem
+                                    : field_text (field_object (operation, "waiting"), "message"));
 }
 
 static gboolean

@@ -6,6 +6,7 @@
 
 #include "error.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static GOptionGroup *
@@ -21,6 +22,19 @@ common_group (Cli *cli)
 
   g_option_group_add_entries (group, entries);
   return group;
+}
+
+/* @command: (nullable): whose options these are */
+static void
+point_to_help (GError     **error,
+               const char  *command)
+{
+  g_autofree char *message = g_strdup_printf ("%s\nSee qsnap %s%s--help.", (*error)->message,
+                                              command != NULL ? command : "",
+                                              command != NULL ? " " : "");
+
+  g_free ((*error)->message);
+  (*error)->message = g_steal_pointer (&message);
 }
 
 static const char *
@@ -39,6 +53,8 @@ default_socket (void)
  * @description: stands below the options in --help
  * @error: return location
  *
+ * Ends the program for --help and --version.
+ *
  * Returns: the place of the first word that is no option; -1 with @error
  */
 int
@@ -48,16 +64,30 @@ options_parse_common (Cli         *cli,
                       const char  *description,
                       GError     **error)
 {
+  gboolean version = FALSE;
+  const GOptionEntry entries[] = {
+    { "version", 0, 0, G_OPTION_ARG_NONE, &version, "Say the version", NULL },
+    { NULL, 0, 0, G_OPTION_ARG_NONE, NULL, NULL, NULL },
+  };
   g_autoptr (GOptionContext) context = g_option_context_new ("COMMAND [ARGUMENT...]");
   g_autofree char **words = g_memdup2 (argv, sizeof (char *) * ((gsize) argc + 1));
   int left = argc;
 
   g_option_context_set_main_group (context, common_group (cli));
+  g_option_context_add_main_entries (context, entries, NULL);
   g_option_context_set_strict_posix (context, TRUE);
   g_option_context_set_summary (context, "Backups and images of running guests, taken by qsnapd.");
   g_option_context_set_description (context, description);
   if (!g_option_context_parse (context, &left, &words, error))
-    return -1;
+    {
+      point_to_help (error, NULL);
+      return -1;
+    }
+  if (version)
+    {
+      g_print ("qsnap %s\n", QSNAPD_VERSION);
+      exit (EXIT_SUCCESS);
+    }
   return argc - left + 1;
 }
 
@@ -126,7 +156,10 @@ options_parse (Cli                 *cli,
     g_option_context_add_main_entries (context, entries, NULL);
   set_help (context, command);
   if (!g_option_context_parse (context, &count, &left, error))
-    return FALSE;
+    {
+      point_to_help (error, command->name);
+      return FALSE;
+    }
 
   /* "--" may stay in front of the arguments. */
   left++;

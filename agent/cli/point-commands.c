@@ -53,6 +53,26 @@ append_duration (GString    *text,
     }
 }
 
+/* What need not stay, now that the newest point is in the store. */
+static void
+print_foldable (JsonArray *names)
+{
+  g_autoptr (GString) list = g_string_new (NULL);
+
+  for (guint i = 0; i < array_length (names); i++)
+    {
+      const char *name = array_text (names, i);
+      g_autofree char *shown = text_escape (name);
+
+      if (name != NULL)
+        g_string_append_printf (list, "%s%s", list->len > 0 ? ", " : "", shown);
+    }
+  if (list->len > 0)
+    g_print ("To keep the chains short, these points may be folded away now: %s.\n"
+             "Their images stay in the store. A point that was taken with --keep stays as well.\n",
+             list->str);
+}
+
 static void
 print_point (JsonObject *operation)
 {
@@ -81,6 +101,7 @@ print_point (JsonObject *operation)
     }
   if (array_length (disks) > 0)
     table_print (table);
+  print_foldable (field_array (result, "may_be_folded"));
 }
 
 static gboolean
@@ -100,7 +121,8 @@ snapshot (Cli            *cli,
     { "parents", 0, 0, G_OPTION_ARG_STRING, &parents,
       "What to do about layers below that are in no store", "upload|require|ignore" },
     { "keep", 0, 0, G_OPTION_ARG_NONE, &keep,
-      "Never fold this point away to keep the chain short", NULL },
+      "Never fold this point away to keep the chain short, as is done with others that are in the "
+      "store", NULL },
     { "max-chain-length", 0, 0, G_OPTION_ARG_STRING, &length,
       "Layers that a chain may have once the images are uploaded; 0: any number", "LAYERS" },
     { NULL, 0, 0, G_OPTION_ARG_NONE, NULL, NULL, NULL },
@@ -242,10 +264,10 @@ snapshots (Cli            *cli,
 const Command point_commands[] = {
   { "snapshot", "GUEST [NAME]", 1, 2, "Take a point of all disks, and upload the frozen layers.",
     "  qsnap snapshot web\n"
-    "  qsnap snapshot web before-upgrade --quiesce try\n"
+    "  qsnap snapshot web before-upgrade --quiesce try --keep        (stays until it is deleted)\n"
     "  qsnap snapshot web --disk disk0 --disk disk1 --image none     (take the point only)\n"
     "  qsnap snapshot web --image full --format raw                  (of all that a disk shows)\n"
-    "  qsnap snapshot web --no-wait --json | jq -r .id               (wait later: qsnap show ID)\n"
+    "  qsnap snapshot web --no-wait --json | jq -r .id             (wait later: qsnap show ID -w)\n"
     FORMATS_EXPLAINED,
     snapshot },
   { "image", "GUEST NAME", 2, 2, "Take full images of disks; their chains stay as they are.",

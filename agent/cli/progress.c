@@ -56,8 +56,14 @@ describe_phase (JsonObject *operation)
 {
   const char *state = field_text (operation, "state");
   const char *step = field_text (operation, "step");
+  JsonObject *waiting = field_object (operation, "waiting");
   const char *phase;
 
+  if (g_strcmp0 (state, "running") == 0 && waiting != NULL)
+    return g_strdup (g_strcmp0 (field_text (waiting, "code"), "no-space") == 0 ? "waiting for room"
+                                                                               : "waiting");
+  if (g_strcmp0 (state, "running") == 0 && field_bool (operation, "paused"))
+    return g_strdup ("paused");
   if (step == NULL)
     return text_escape (g_strcmp0 (state, "running") == 0 ? "starting" : state);
   phase = phase_of_step (step);

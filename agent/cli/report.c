@@ -49,12 +49,12 @@ join_names (JsonArray *paths)
 
   for (guint i = 0; i < array_length (paths); i++)
     {
-      JsonNode *node = json_array_get_element (paths, i);
+      const char *path = array_text (paths, i);
       g_autofree char *name = NULL;
 
-      if (!JSON_NODE_HOLDS_VALUE (node) || json_node_get_value_type (node) != G_TYPE_STRING)
+      if (path == NULL)
         continue;
-      name = g_path_get_basename (json_node_get_string (node));
+      name = g_path_get_basename (path);
       g_string_append_printf (text, "%s%s", text->len > 0 ? ", " : "", name);
     }
   return g_string_free (g_steal_pointer (&text), FALSE);

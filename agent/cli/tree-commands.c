@@ -88,8 +88,11 @@ adopt (Cli            *cli,
        GError        **error)
 {
   g_autofree char *folder = NULL;
+  gboolean unchanged = FALSE;
   const GOptionEntry entries[] = {
     { "folder", 0, 0, G_OPTION_ARG_FILENAME, &folder, "Where the files are here", "FOLDER" },
+    { "unchanged", 0, 0, G_OPTION_ARG_NONE, &unchanged,
+      "Nobody has written to the files, whatever their times say", NULL },
     { NULL, 0, 0, G_OPTION_ARG_NONE, NULL, NULL, NULL },
   };
   g_autofree char *path = NULL;
@@ -102,6 +105,7 @@ adopt (Cli            *cli,
     return FALSE;
 
   members_set_path (json_node_get_object (node), "folder", folder);
+  members_set_flag (json_node_get_object (node), "unchanged", unchanged);
   path = client_path ("guests", arguments[0], "tree");
   if (!client_call (cli->client, "PUT", path, node, NULL, NULL, NULL, error))
     return FALSE;

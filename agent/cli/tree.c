@@ -11,6 +11,8 @@
  *   |-'
  *   o disk.0     1.5 GiB
  *       @ first  2026-11-20 11:00:00
+ *
+ * What has no layer in common with it comes below an empty line.
  */
 
 #include "tree.h"
@@ -65,6 +67,17 @@ add_line (Drawing *self,
   g_array_append_val (self->lines, line);
 }
 
+static JsonObject *
+find_member (JsonArray  *array,
+             const char *member,
+             const char *value)
+{
+  for (guint i = 0; value != NULL && i < array_length (array); i++)
+    if (g_strcmp0 (field_text (array_object (array, i), member), value) == 0)
+      return array_object (array, i);
+  return NULL;
+}
+
 /* --- what is said of a layer --- */
 
 static char *
@@ -94,15 +107,13 @@ append_users (GString    *text,
 
   for (guint i = 0; i < array_length (users); i++)
     {
-      JsonNode *node = json_array_get_element (users, i);
-      g_autofree char *who = JSON_NODE_HOLDS_VALUE (node) &&
-                             json_node_get_value_type (node) == G_TYPE_STRING
-                             ? text_escape (json_node_get_string (node)) : NULL;
+      const char *who = array_text (users, i);
+      g_autofree char *shown = text_escape (who);
 
       if (who != NULL)
         {
           append_remark (text, i == 0 ? "used by " : "and ");
-          g_string_append (text, who);
+          g_string_append (text, shown);
         }
     }
 }
@@ -115,9 +126,26 @@ is_needed (JsonObject *layer)
          array_length (field_array (layer, "children")) > 0;
 }
 
+/* What a layer stands on that is not drawn. */
+static void
+append_base (const Drawing *self,
+             GString       *text,
+             JsonObject    *layer)
+{
+  const char *backing = field_text (layer, "backing");
+  g_autofree char *shown = NULL;
+
+  if (backing == NULL || find_member (self->layers, "path", backing) != NULL)
+    return;
+  shown = shorten_path (self, backing);
+  append_remark (text, "stands on ");
+  g_string_append (text, shown);
+}
+
 /* " 1.0 MiB  raw  active" */
 static char *
-describe_layer (JsonObject *layer)
+describe_layer (const Drawing *self,
+                JsonObject    *layer)
 {
   g_autoptr (GString) remarks = g_string_new (NULL);
   g_autofree char *size = text_size (field_int (layer, "allocated", -1));
@@ -133,22 +161,12 @@ describe_layer (JsonObject *layer)
     append_remark (remarks, "active");
   if (!is_needed (layer))
     append_remark (remarks, "needed by nothing");
+  append_base (self, remarks, layer);
   append_users (remarks, layer);
   return g_strdup_printf ("%9s%s%s", size, remarks->len > 0 ? "  " : "", remarks->str);
 }
 
 /* --- what is said of a point --- */
-
-static JsonObject *
-find_member (JsonArray  *array,
-             const char *member,
-             const char *value)
-{
-  for (guint i = 0; value != NULL && i < array_length (array); i++)
-    if (g_strcmp0 (field_text (array_object (array, i), member), value) == 0)
-      return array_object (array, i);
-  return NULL;
-}
 
 static char *
 describe_point (const Drawing *self,
@@ -188,12 +206,12 @@ add_points (Drawing    *self,
 
   for (guint i = 0; i < array_length (points); i++)
     {
-      JsonNode *node = json_array_get_element (points, i);
+      const char *id = array_text (points, i);
       g_autofree char *text = NULL;
 
-      if (!JSON_NODE_HOLDS_VALUE (node) || json_node_get_value_type (node) != G_TYPE_STRING)
+      if (id == NULL)
         continue;
-      text = describe_point (self, json_node_get_string (node));
+      text = describe_point (self, id);
       add_line (self, g_strdup_printf ("%s%s   %s %s", columns,
                                        stands_on_something ? self->marks->line : " ",
                                        self->marks->point, text), NULL);
@@ -252,7 +270,7 @@ draw_layer (Drawing    *self,
             g_strdup_printf ("%s%s %s", columns,
                              field_bool (layer, "active") ? self->marks->active
                                                           : self->marks->layer, name),
-            describe_layer (layer));
+            describe_layer (self, layer));
   add_points (self, layer, columns, stands_on_something);
 }
 
@@ -271,11 +289,15 @@ draw_all (Drawing *self)
           continue;
         if (pass == 2 || (find_member (self->layers, "path", backing) == NULL &&
                           (pass == 1 || field_bool (layer, "in_chain"))))
-          draw_layer (self, layer, "  ", FALSE);
+          {
+            if (self->lines->len > 0)
+              add_line (self, g_strdup (""), NULL);
+            draw_layer (self, layer, "  ", FALSE);
+          }
       }
 }
 
-/* @text: not empty; as much of it as has room */
+/* As much of @text as has room. */
 static void
 append_cut (GString     *all,
             const char  *text,

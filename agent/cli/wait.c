@@ -27,11 +27,15 @@ wait_is_over (JsonObject *operation)
   return state == NULL || (strcmp (state, "queued") != 0 && strcmp (state, "running") != 0);
 }
 
-/* An overlay that stays although nobody wanted it to outlive the operation. */
+/* What stays although the operation has failed: a point that was taken, and an overlay that nobody
+ * wanted to outlive it. */
 static void
-append_kept_overlays (GString    *text,
-                      JsonObject *operation)
+append_what_stays (GString    *text,
+                   JsonObject *operation)
 {
+  const char *guest = field_text (operation, "guest");
+  const char *point = field_text (field_object (operation, "result"), "point");
+  gboolean is_image = g_strcmp0 (field_text (operation, "kind"), "image") == 0;
   JsonArray *disks = field_array (field_object (operation, "result"), "disks");
 
   for (guint i = 0; i < array_length (disks); i++)
@@ -41,8 +45,12 @@ append_kept_overlays (GString    *text,
       const char *reason = field_text (disk, "kept");
 
       if (name != NULL && reason != NULL)
-        g_string_append_printf (text, "\nDisk %s keeps its overlay: %s", name, reason);
+        g_string_append_printf (text, "\nDisk %s %s: %s", name,
+                                is_image ? "keeps its overlay" : "stays where it is", reason);
     }
+  if (g_strcmp0 (field_text (operation, "kind"), "snapshot") == 0 && point != NULL && guest != NULL)
+    g_string_append_printf (text, "\nThe point that it has taken stays: qsnap delete %s %s deletes "
+                            "it.", guest, point);
 }
 
 /**
@@ -62,6 +70,7 @@ wait_check_success (JsonObject  *operation,
   JsonObject *problem = field_object (operation, "error");
   const char *text = field_text (problem, "message");
   const char *hint = field_text (problem, "hint");
+  const char *waited_for = field_text (field_object (operation, "waiting"), "message");
   g_autoptr (GString) words = NULL;
 
   if (g_strcmp0 (state, "succeeded") == 0)
@@ -72,7 +81,9 @@ wait_check_success (JsonObject  *operation,
     g_string_append_printf (words, ": %s", text);
   if (hint != NULL)
     g_string_append_printf (words, "\n%s", hint);
-  append_kept_overlays (words, operation);
+  if (waited_for != NULL)
+    g_string_append_printf (words, "\n%s", waited_for);
+  append_what_stays (words, operation);
   g_set_error (error, CLI_ERROR, CLI_ERROR_FAILED, "operation %s %s", id != NULL ? id : "?",
                words->str);
   return FALSE;

@@ -65,6 +65,15 @@ def test_wrong_usage(daemon, words):
     assert done.stderr.startswith('qsnap: ')
 
 
+def test_an_unknown_option(daemon):
+    for words, where in (['--x', 'tree'], ''), (['tree', '--x'], 'tree '):
+        assert daemon.qsnap(*words).stderr.splitlines()[-1].strip() == f'See qsnap {where}--help.'
+
+
+def test_the_version(daemon):
+    assert daemon.qsnap('--version', check=True).stdout == f"qsnap {daemon.get('/v1/health').json['version']}\n"
+
+
 # Ends
 
 @pytest.mark.parametrize('how', ['option before', 'option behind', 'environment'])

@@ -219,7 +219,9 @@ def test_adopting_a_tree(tmp_path):
         done = daemon.qsnap('adopt', 'web', 'tree.json', '--folder', 'here', cwd=tmp_path)
         assert (done.returncode, done.stdout) == (0, 'Guest web has the points of tree.json now.\n'), done.stderr
         daemon.qsnap('adopt', 'web', tmp_path / 'tree.json')
-        assert [request[2] for request in daemon.requests] == [{**TREE, 'folder': str(tmp_path / 'here')}, TREE]
+        daemon.qsnap('adopt', 'web', tmp_path / 'tree.json', '--unchanged')
+        assert [request[2] for request in daemon.requests] == [{**TREE, 'folder': str(tmp_path / 'here')}, TREE,
+                                                               {**TREE, 'unchanged': True}]
         (tmp_path / 'tree.json').write_text('[]')
         done = daemon.qsnap('adopt', 'web', tmp_path / 'tree.json')
         assert done.returncode == 2 and 'this is no tree' in done.stderr

@@ -26,6 +26,26 @@ def test_plain_progress(tmp_path):
     assert done.stderr == 'freezing\nuploading\n'
 
 
+def test_what_waits(tmp_path):
+    """Whoever waits for room, or was paused, is not shown as if it moved."""
+    no_room = {'code': 'no-space', 'message': 'the file system of /d has 1 MiB left', 'since': '2026-11-20T11:00:00Z'}
+    ended = operation('cancelled', waiting=no_room, error={'message': 'cancelled before upload'})
+    script = {('POST', SNAPSHOTS): [(202, operation(done=1, total=2))],
+              ('GET', WAIT): [(200, operation(paused=True)), (200, operation(paused=True, waiting=no_room)), (200, operation()),
+                              (200, ended)],
+              ('GET', '/v1/operations'): [(200, {'operations': [
+                  operation(paused=True), operation(waiting=no_room, paused=True), operation('succeeded', done=1, total=50)]})]}
+    with Pretender(tmp_path, script) as daemon:
+        done = daemon.qsnap('snapshot', 'web')
+        listed = [re.split('  +', line.strip()) for line in daemon.qsnap('operations', '--all').stdout.splitlines()[1:]]
+    assert done.returncode == 1
+    *phases, problem, waited = done.stderr.splitlines()
+    assert phases == ['uploading', 'paused', 'waiting for room', 'uploading']
+    assert problem.endswith('cancelled before upload') and waited.strip() == no_room['message']
+    assert [(row[3], row[5]) for row in listed] == [('paused', '-'), ('waiting', '-'), ('succeeded', '100%')]
+    assert listed[1][-1] == no_room['message']
+
+
 def on_terminal(command, env, act=None, timeout=60):
     """Runs a command on a pseudo-terminal; its exit status, and all that it wrote there."""
     pid, terminal = pty.fork()

@@ -105,6 +105,15 @@ def test_a_full_image_that_failed(tmp_path):
                                 '       Disk b keeps its overlay: the guest writes faster\n')
 
 
+def test_what_a_snapshot_says_of_older_points(tmp_path):
+    taken = operation('succeeded', result={'point': UUID, 'quiesced': 'no', 'may_be_folded': ['before', 1, 'b\x1b']})
+    with Pretender(tmp_path, {('POST', SNAPSHOTS): [(202, taken)]}) as daemon:
+        told, foldable, how = daemon.qsnap('snapshot', 'web').stdout.splitlines()
+    assert told == f'Took point {UUID} of guest web (quiesced: no).'
+    assert foldable == 'To keep the chains short, these points may be folded away now: before, b\\x1b.'
+    assert '--keep' in how
+
+
 @pytest.mark.parametrize('result', [{}, {'disks': None, 'images': 1}, {'disks': [1, None, {}], 'images': ['x', {}]},
                                     {'disks': [{'disk': 1, 'folded': 'yes', 'kept': []}], 'frozen_us': 'x', 'pivot_us': -1}])
 def test_results_of_another_form(tmp_path, result):
@@ -154,6 +163,14 @@ def test_failed_operation(tmp_path):
         shown = daemon.qsnap('snapshot', 'web', '--json')
         assert shown.returncode == 1
         assert json.loads(shown.stdout) == FAILED
+
+
+def test_a_point_that_outlives_its_upload(tmp_path):
+    failed = {**FAILED, 'result': {'point': UUID}}
+    with Pretender(tmp_path, {('POST', SNAPSHOTS): [(202, operation())], ('GET', WAIT): [(200, failed)]}) as daemon:
+        done = daemon.qsnap('snapshot', 'web')
+    assert done.returncode == 1
+    assert f'qsnap delete web {UUID} deletes it.' in done.stderr.splitlines()[-1]
 
 
 def test_cancelled_operation(tmp_path):
