@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Back to a point, in the same process: all disks at once, and on from there."""
 
+import json
+import os
+import pathlib
+
 import pytest
 
-from support import Disk, StorageDaemon, create_qcow2, qemus
+from support import Disk, StorageDaemon, create_qcow2, programs, qemus
 from support.machine import wait_until
 from support.oracles import compare
 from support.scene import pairs, two_disks
@@ -79,8 +83,15 @@ def test_discard(qemu, kind, chains):
         s.revert(first, discard=True)
         s.grow()
         assert [len(s.layers(index)) for index in (0, 1)] == [2, 2]
+        # As QEMU names it when it cannot by a path.
+        layer, = map(str, s.name_for_life() - {pathlib.Path(s.paths[0][0])})
+        name = 'json:' + json.dumps({'driver': 'qcow2', 'file': {'driver': 'file', 'filename': layer}})
+        other = os.path.join(os.path.dirname(layer), 'other')
+        programs.img('create', '-q', '-u', '-f', 'qcow2', '-b', name, '-F', 'qcow2', other, '64M', qemu=qemu)
+        s.aside |= {layer, other, layer.replace('/a/', '/b/')}     # whose name may be meant as well
         s.revert(second, discard=True)
         assert [len(s.layers(index)) for index in (0, 1)] == [3, 3]
+        assert os.path.exists(layer)
 
 
 @pairs('kind', ('drive',), ('blockdev',), quick=[1])

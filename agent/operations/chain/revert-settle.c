@@ -199,18 +199,21 @@ has_user (const ChainLook *look, const RevertLayer *layer)
   return FALSE;
 }
 
-/* Whether an image stands on it that is to stay. */
+/* Whether it holds internal snapshots, or an image that is to stay stands on it. */
 static gboolean
-carries_image (Discard *self, const RevertLayer *layer)
+is_needed (Discard *self, const RevertLayer *layer)
 {
-  g_autoptr (GPtrArray) above = links_on (self->look->links, (guint64) layer->dev,
-                                          (guint64) layer->ino);
+  GPtrArray *links = self->look->links;
+  const ImageLink *own = links_find (links, (guint64) layer->dev, (guint64) layer->ino);
 
-  for (guint i = 0; i < above->len; i++)
+  if (own != NULL && own->has_snapshots)
+    return TRUE;
+  for (guint i = 0; i < links->len; i++)
     {
-      const ImageLink *link = g_ptr_array_index (above, i);
+      const ImageLink *link = g_ptr_array_index (links, i);
 
-      if (!is_unneeded (self, link->facts.dev, link->facts.ino))
+      if (image_link_may_stand_on (link, layer->path, (guint64) layer->dev, (guint64) layer->ino)
+          && !is_unneeded (self, link->facts.dev, link->facts.ino))
         return TRUE;
     }
   return FALSE;
@@ -245,7 +248,7 @@ choose_unneeded (Discard *self, const RevertDisk *disk)
         }
       if (!is_named_after (disk, layer) || has_point (self->look, layer)
           || is_in_chain (self->look, layer) || has_user (self->look, layer)
-          || carries_image (self, layer))
+          || is_needed (self, layer))
         return;
       g_ptr_array_add (self->unneeded, layer);
     }
