@@ -15,6 +15,8 @@
 #include "pending.h"
 #include "transport.h"
 
+#define MOST_STALE 2u
+
 struct _QmpClient
 {
   GObject           parent_instance;
@@ -32,7 +34,8 @@ struct _QmpClient
 
   QmpPending       *pending;
   guint64           last_id;
-  guint64           answered;   /* guest agent: the last id that was answered */
+  guint64           answered;   /* the last id that was answered; 0: none yet */
+  guint             n_stale;    /* monitor: answers to somebody who used it before */
   gboolean          synced;     /* guest agent: a sync has succeeded */
 
   QmpListenerList  *listeners;
@@ -158,6 +161,17 @@ take_event (QmpClient        *self,
     drop (self, error);
 }
 
+/* QEMU gives the answer to what it was executing when its client left to the next one: of the one
+ * command at a time, and one out of band. Ours come behind it. */
+static void
+take_stray (QmpClient  *self,
+            const char *what,
+            QmpSpan     line)
+{
+  if (self->answered != 0 || self->n_stale++ >= MOST_STALE)
+    drop_quoting (self, what, line);
+}
+
 static void
 monitor_line (QmpClient        *self,
               const QmpMessage *message)
@@ -172,11 +186,14 @@ monitor_line (QmpClient        *self,
   else if (message->kind == QMP_MESSAGE_EVENT)
     take_event (self, message);
   else if (!qmp_message_get_id (message, &id))
-    drop_quoting (self, "an answer that names no command", message->line);
+    take_stray (self, "an answer that names no command", message->line);
   else if ((call = qmp_pending_find (self->pending, id)) == NULL)
-    drop_quoting (self, "an answer to no command, or a second one", message->line);
+    take_stray (self, "an answer to no command, or a second one", message->line);
   else
-    take_answer (self, call, message);
+    {
+      self->answered = id;
+      take_answer (self, call, message);
+    }
 }
 
 static gboolean

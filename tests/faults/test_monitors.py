@@ -77,8 +77,8 @@ def error_of(answer):
     (b'', b'\r\n' * 1000, 'a flood'),
     (b'{"event": "STOP", "timestamp": {"seconds": 1, "microseconds": 1}}\r\n', None, 'no greeting'),
     (GREETING + GREETING, None, 'greeting'),
-    (GREETING + b'{"return": {}}\r\n', None, 'names no command'),
-    (GREETING + b'{"return": {}, "id": 77}\r\n', None, 'no command'),
+    (GREETING + 3 * b'{"return": {}}\r\n', None, 'names no command'),
+    (GREETING + 3 * b'{"return": {}, "id": 77}\r\n', None, 'no command'),
     (GREETING, b'{"event": "NOBODY_KNOWS", "timestamp": {"seconds": 1, "microseconds": 1}}\r\n' * 500, 'a flood'),
 ], ids=lambda value: repr(value[:24]) if value else '')
 def test_greetings(daemon, tmp_path, greeting, then, problem):

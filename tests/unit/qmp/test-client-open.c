@@ -132,6 +132,42 @@ test_capabilities_without_answer (void)
   assert_open_fails (peer, 50, QMP_ERROR_TIMEOUT, "qmp_capabilities: no answer within 50 ms");
 }
 
+/* QEMU was executing something when its client before us left. */
+static void
+test_answers_to_somebody_else (void)
+{
+  static const char *const strays[] = {
+    "{\"return\": {}}\n", "{\"return\": [{\"device\": \"vda\"}], \"id\": 7}\n",
+  };
+
+  for (gsize n = 0; n <= 2; n++)
+    {
+      g_autoptr (Peer) peer = peer_new ();
+      g_autoptr (QmpClient) client = NULL;
+
+      peer_say (peer, PEER_GREETING);
+      for (gsize i = 0; i < n; i++)
+        peer_say (peer, strays[i]);
+      peer_expect (peer, "qmp_capabilities", NULL);
+      peer_return (peer, "{}");
+      client = sync_open (peer, QMP_DIALECT_MONITOR);
+      g_assert_true (qmp_client_is_open (client));
+    }
+}
+
+static void
+test_more_answers_to_somebody_else (void)
+{
+  g_autoptr (Peer) peer = peer_new ();
+
+  peer_say (peer, PEER_GREETING);
+  for (guint i = 0; i < 3; i++)
+    peer_say (peer, "{\"return\": {}, \"id\": 7}\n");
+  peer_expect (peer, "qmp_capabilities", NULL);
+  peer_expect_hangup (peer);
+  assert_open_fails (peer, 10000, QMP_ERROR_LINK, "an answer to no command");
+}
+
 static void
 test_capabilities_refused (void)
 {
@@ -303,6 +339,8 @@ main (int    argc,
   g_test_add_func ("/client-open/half-a-greeting", test_half_a_greeting);
   g_test_add_func ("/client-open/other-beginnings", test_other_beginnings);
   g_test_add_func ("/client-open/capabilities-without-answer", test_capabilities_without_answer);
+  g_test_add_func ("/client-open/answers-to-somebody-else", test_answers_to_somebody_else);
+  g_test_add_func ("/client-open/more-answers", test_more_answers_to_somebody_else);
   g_test_add_func ("/client-open/capabilities-refused", test_capabilities_refused);
   g_test_add_func ("/client-open/second-greeting", test_second_greeting);
   g_test_add_func ("/client-open/cannot-connect", test_cannot_connect);
