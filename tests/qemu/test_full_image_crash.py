@@ -217,7 +217,7 @@ def test_death_while_the_guest_is_stopped(qemu, kind, imaging):
 def test_death_while_the_guest_is_throttled(qemu, kind, imaging):
     with imaging(qemu, kind=kind) as s:
         before = s.vm.acked()
-        operation, (job,) = s.held_fold(deadline=1, on_deadline='throttle')
+        operation, (job,) = s.held_fold(deadline=3, on_deadline='throttle')
         wait_until(s.limits, 'the device is limited', 20)
         s.daemon.kill()
         s.hasten(job)
