@@ -67,12 +67,26 @@ revert_stop (GTask *step, gpointer job)
 
 /* --- the reset --- */
 
+static void
+on_reset (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  GTask *step = user_data;
+  Revert *self = g_task_get_task_data (step);
+  g_autoptr (JsonNode) reply = NULL;
+  GError *error = NULL;
+
+  reply = qmp_client_execute_finish (QMP_CLIENT (source), result, &error);
+  self->remembers = reply == NULL;
+  revert_step_over (self, step, error);
+}
+
 /* One that is "prelaunch" has been reset, and one that runs has been let go on since: we, or the
  * one that we were before, did both. */
 static void
 on_status_before_reset (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   GTask *step = user_data;
+  Revert *self = g_task_get_task_data (step);
   g_autoptr (JsonNode) reply = NULL;
   GError *error = NULL;
   const char *status;
@@ -80,10 +94,13 @@ on_status_before_reset (GObject *source, GAsyncResult *result, gpointer user_dat
   reply = qmp_client_execute_finish (QMP_CLIENT (source), result, &error);
   status = reply != NULL ? reply_text (reply, "status") : NULL;
   if (reply == NULL || g_strcmp0 (status, "prelaunch") == 0 || g_strcmp0 (status, "running") == 0)
-    revert_step_over (g_task_get_task_data (step), step, error);
+    {
+      self->remembers = reply == NULL;
+      revert_step_over (self, step, error);
+    }
   else
     qmp_client_execute_async (QMP_CLIENT (source), "system_reset", NULL, GUEST_COMMAND_DEADLINE_MS,
-                              NULL, on_done, step);
+                              NULL, on_reset, step);
 }
 
 /* What the guest remembers is of another disk: it begins anew. */
@@ -93,11 +110,12 @@ revert_reset (GTask *step, gpointer job)
   Revert *self = job;
 
   /* A guest that has ended, or was started anew, remembers nothing. */
-  if (!self->reset || self->offline || self->guest_state != REVERT_GUEST_SAME
-      || self->switched_us == 0)
+  self->remembers = self->reset && !self->offline && self->guest_state == REVERT_GUEST_SAME
+                    && self->switched_us != 0;
+  if (!self->remembers)
     revert_step_over (self, step, NULL);
   else if (self->must_reset)
-    send_command (step, self, "system_reset", on_done);
+    send_command (step, self, "system_reset", on_reset);
   else
     send_command (step, self, "query-status", on_status_before_reset);
 }
@@ -154,6 +172,12 @@ check_whole (Revert *self, GError **error)
                        "the guest stays stopped: it is not known which of its disks are moved");
       return FALSE;
     }
+  if (self->remembers)
+    {
+      agent_set_error (error, AGENT_ERROR_UNAVAILABLE, "it is tried again",
+                       "the guest stays stopped: its disks are moved, and it has not been reset");
+      return FALSE;
+    }
   if (self->switched_us != 0 || moved == 0)
     return TRUE;
   agent_set_error (error, AGENT_ERROR_UNAVAILABLE, "it is tried again",
@@ -180,7 +204,7 @@ revert_cont (GTask *step, gpointer job)
       revert_step_over (self, step, NULL);
       return;
     }
-  if (!self->was_running)
+  if (!self->was_running && !self->remembers)
     self->gone_on = self->gone_on || self->switched_us != 0 || revert_count_moved (self) == 0;
   if (self->gone_on)
     revert_step_over (self, step, NULL);

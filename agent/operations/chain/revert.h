@@ -57,6 +57,7 @@ typedef struct
   RevertFacts *facts;           /* one for each disk */
   gboolean    published;        /* this process has moved all names */
   gboolean    in_doubt;         /* it may have moved disks, and nobody has looked since */
+  gboolean    remembers;        /* disks that have moved since: it must not go on without a reset */
   gboolean    must_reset;       /* it was found running on disks of which some were moved */
   gint64      stopped_us;       /* monotonic: when this process stopped the CPUs; else 0 */
 } Revert;
