@@ -87,6 +87,16 @@ def test_each_command_goes_wrong(qemu, work, kind, interface, iothread, fault, t
     assert tried >= least, 'it hardly ever came to that'
 
 
+@pairs('work', ('revert',), ('restore',), quick=[0])
+def test_the_reset_is_refused(qemu, work, tmp_path):
+    """The guest stands until it has been done: what it remembers is of other disks."""
+    with striking(tmp_path / 's', qemu, work) as strikes:
+        assert strikes.run('error', name='system_reset')
+        refused = next(place for place, command in enumerate(strikes.commands) if command['fault'])
+        later = [command['name'] for command in strikes.commands[refused + 1:]]
+        assert 'cont' not in later[:later.index('system_reset')]
+
+
 # Refused for ever
 
 def besieged(strikes, name):
