@@ -161,12 +161,14 @@ choose_name (GPtrArray  *disks,
   for (gsize i = 0; i < G_N_ELEMENTS (candidates); i++)
     {
       const char *name = candidates[i].name;
+      gboolean is_free;
 
       if (name == NULL || name[0] == '\0')
         continue;
-      if (best == NULL || !has_name (disks, name))
+      is_free = !has_name (disks, name);
+      if (best == NULL || is_free)
         disk->named_by = candidates[i].by;
-      if (!has_name (disks, name))
+      if (is_free)
         {
           disk->name = g_strdup (name);
           return;
